@@ -1,0 +1,151 @@
+package ha
+
+import (
+	"slices"
+	"time"
+)
+
+// Decision is what the rule says of a group now, and why. Row is the row of
+// the truth table (testdata/rule.txt); 0 while nobody is known to serve.
+type Decision struct {
+	Verb   Verb   `json:"verb"`
+	Reason Reason `json:"reason"`
+	Row    int    `json:"row"`
+	To     string `json:"to,omitempty"`   // where traffic goes, with FailOver
+	About  string `json:"node,omitempty"` // the node the reason is about, if it is not the serving one
+	Alarm  Alarm  `json:"alarm,omitempty"`
+}
+
+// Next reads the truth table from the top; the first row that fits decides.
+func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
+	if t.Serving == "" {
+		return Decision{Wait, Unknown, 0, "", "", Alarmed}
+	}
+	serving := v.Of(t.Serving)
+	switch {
+	case serving.Available():
+		return stay(t, v, serving, rules, now)
+	case !serving.Down():
+		return Decision{Wait, Missing, 4, "", "", Silent}
+	case t.Hold != nil:
+		return Decision{Wait, Held, 5, "", "", Alarmed}
+	}
+	return succeed(t, v, serving, rules)
+}
+
+// stay is rows 1 to 3: the serving node is available and nothing moves.
+func stay(t Traffic, v View, serving Sight, rules Rules, now time.Time) Decision {
+	if others := v.active(t.Serving); len(others) > 0 {
+		return Decision{Stay, DualActive, 1, "", others[0], Alarmed}
+	}
+	standby := serving.Since
+	if t.Since.After(standby) {
+		standby = t.Since
+	}
+	if serving.Last.State == Standby && now.Sub(standby) > rules.PromotionTime {
+		return Decision{Stay, Unpromoted, 2, "", "", Alarmed}
+	}
+	return Decision{Stay, Serving, 3, "", "", Silent}
+}
+
+// succeed is rows 6 to 13: the serving node is down and nothing holds. It
+// walks down the order past the nodes that are down themselves.
+func succeed(t Traffic, v View, serving Sight, rules Rules) Decision {
+	after := t.Order[slices.Index(t.Order, t.Serving)+1:]
+	if len(after) == 0 {
+		return Decision{Wait, LastInOrder, 6, "", "", Alarmed}
+	}
+	for i, node := range after {
+		s := v.Of(node)
+		switch {
+		case !s.Known() || s.Last.At.Before(serving.DownAt): // an old reading never counts
+			return Decision{Wait, Confirming, 13, "", node, Silent}
+		case s.Last.State == Standby && slices.Contains(rules.Manual, node):
+			return Decision{Wait, NeedsOperator, skip(8, 12, i), "", node, Alarmed}
+		case s.Last.State == Standby:
+			return Decision{FailOver, FailedOver, skip(7, 11, i), node, "", Notify}
+		case s.Last.State == Active && i == 0 && promoted(t, v, s, rules):
+			return Decision{FailOver, FollowedPromoted, 9, node, "", Notify}
+		case s.Last.State == Active:
+			return Decision{Wait, Stranded, 10, "", node, Alarmed}
+		case !s.Down():
+			return Decision{Wait, NoStandby, 13, "", node, Alarmed}
+		}
+	}
+	return Decision{Wait, NoStandby, 13, "", "", Alarmed}
+}
+
+// skip gives the row for the next node in order or for one further down.
+func skip(next, later, place int) int {
+	if place == 0 {
+		return next
+	}
+	return later
+}
+
+// promoted is row 9: the policy takes the Active next node for one that was
+// promoted in the serving node's place.
+func promoted(t Traffic, v View, next Sight, rules Rules) bool {
+	if slices.Contains(rules.Manual, next.Node) {
+		return false
+	}
+	switch rules.OnPromoted {
+	case PromotedFollow:
+		return next.AtMiss == Standby
+	case PromotedEpoch:
+		return next.Last.Epoch > max(t.NodeEpochs[t.Serving], v.Of(t.Serving).Last.Epoch)
+	}
+	return false
+}
+
+// Armed says whether row 7 or 11 would hold if the serving node went down at
+// this instant, where traffic would go, and if not, why not.
+func Armed(t Traffic, v View, rules Rules, now time.Time) (to string, why Reason) {
+	if t.Serving == "" {
+		return "", Unknown
+	}
+	if t.Hold != nil {
+		return "", Held
+	}
+	if v.Of(t.Serving).Down() {
+		return "", Next(t, v, rules, now).Reason
+	}
+	lost := v.Of(t.Serving)
+	lost.Last.State, lost.DownAt = NotAvailable, time.Time{}
+	d := succeed(t, v, lost, rules)
+	if d.Verb == FailOver && d.Reason == FailedOver {
+		return d.To, ""
+	}
+	return "", d.Reason
+}
+
+// Queueing says which requests wait for a decision rather than go out.
+type Queueing uint8
+
+// What waits: nothing, requests that could not be sent again (and those whose
+// attempt failed), or every request.
+const (
+	QueueNone Queueing = iota
+	QueueUnsafe
+	QueueAll
+)
+
+// Queue says which requests of a group wait, given the decision in force.
+func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
+	switch serving := v.Of(t.Serving); {
+	case now.Before(t.QueueUntil):
+		return QueueAll
+	case d.Verb == FailOver, d.Reason == Confirming:
+		return QueueAll
+	case d.Reason == Missing && serving.Misses > 0, !serving.Suspect.IsZero() && !serving.Down():
+		return QueueUnsafe
+	}
+	return QueueNone
+}
+
+// Urgent says whether readings are wanted at the fast interval: the serving
+// node has missed one or is suspect.
+func Urgent(t Traffic, v View) bool {
+	s := v.Of(t.Serving)
+	return s.Misses > 0 || !s.Suspect.IsZero()
+}

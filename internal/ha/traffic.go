@@ -65,11 +65,33 @@ type Rules struct {
 	PromotionTime time.Duration // how long a serving node may read Standby
 	OnPromoted    OnPromoted
 	Manual        []string // nodes that only a person may choose
+
+	Interval     time.Duration // from the start of one probe of a node to the next
+	FastInterval time.Duration // the same while the serving node has missed one or is suspect
+	Timeout      time.Duration // of one probe, over all its phases
 }
 
-// DefaultRules are fall 3, rise 2, promotion time 120 s and wait.
+// DefaultRules are interval 5 s, fast interval 500 ms, timeout 2 s, fall 3,
+// rise 2, promotion time 120 s and wait.
 func DefaultRules() Rules {
-	return Rules{Fall: 3, Rise: 2, PromotionTime: 2 * time.Minute, OnPromoted: PromotedWait}
+	return Rules{
+		Fall: 3, Rise: 2, PromotionTime: 2 * time.Minute, OnPromoted: PromotedWait,
+		Interval: 5 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: 2 * time.Second,
+	}
+}
+
+// Due gives when the next probe of a node starts: an interval after the start
+// of the last one, but never before that one has ended.
+func (r Rules) Due(last Reading, urgent bool) time.Time {
+	every := r.Interval
+	if urgent {
+		every = min(r.FastInterval, r.Interval)
+	}
+	due := last.At.Add(every)
+	if end := last.End(); end.After(due) {
+		return end
+	}
+	return due
 }
 
 // changed gives a copy of t one epoch later.

@@ -19,6 +19,9 @@ type Decision struct {
 // Next reads the truth table from the top; the first row that fits decides.
 func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
 	if t.Serving == "" {
+		if t.Hold == nil {
+			return Decision{Wait, Starting, 0, "", "", Silent}
+		}
 		return Decision{Wait, Unknown, 0, "", "", Alarmed}
 	}
 	serving := v.Of(t.Serving)
@@ -135,7 +138,7 @@ func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
 	switch serving := v.Of(t.Serving); {
 	case now.Before(t.QueueUntil):
 		return QueueAll
-	case d.Verb == FailOver, d.Reason == Confirming:
+	case d.Verb == FailOver, d.Reason == Confirming, d.Reason == Starting:
 		return QueueAll
 	case d.Reason == Missing && serving.Misses > 0, !serving.Suspect.IsZero() && !serving.Down():
 		return QueueUnsafe
@@ -148,4 +151,15 @@ func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
 func Urgent(t Traffic, v View) bool {
 	s := v.Of(t.Serving)
 	return s.Misses > 0 || !s.Suspect.IsZero()
+}
+
+// Wanted says whether a reading of node is wanted at once: the serving node
+// has gone down, node may have to take its place, and what was read of it is
+// older than that.
+func Wanted(t Traffic, v View, node string) bool {
+	serving := v.Of(t.Serving)
+	if !serving.Down() || !v.Of(node).Last.At.Before(serving.DownAt) {
+		return false
+	}
+	return slices.Index(t.Order, node) > slices.Index(t.Order, t.Serving)
 }

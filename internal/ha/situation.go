@@ -3,6 +3,7 @@ package ha
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,55 @@ type Situation struct {
 	Target   string // the node that requests go to, "" if to none
 	ArmedTo  string // where traffic would go if the serving node failed now, "" if nowhere
 	ArmedWhy Reason // why nowhere
+
+	// UnarmedSince is since when no failover would be possible, without a
+	// hold; zero while one is. See After.
+	UnarmedSince time.Time
+}
+
+// armedWithin is how long a group may be not armed before that alarms.
+const armedWithin = 10 * time.Minute
+
+// After gives s with what it owes to the Situation before it.
+func (s Situation) After(before Situation) Situation {
+	switch {
+	case s.ArmedTo != "" || s.Traffic.Hold != nil:
+		s.UnarmedSince = time.Time{}
+	case before.UnarmedSince.IsZero():
+		s.UnarmedSince = s.At
+	default:
+		s.UnarmedSince = before.UnarmedSince
+	}
+	return s
+}
+
+// Alarms gives the reasons for which a person is needed now, the decision's
+// first.
+func (s Situation) Alarms() []Reason {
+	var alarms []Reason
+	if s.Decision.Alarm == Alarmed {
+		alarms = append(alarms, s.Decision.Reason)
+	}
+	if s.Traffic.Hold.Overdue(s.At) {
+		alarms = append(alarms, Overdue)
+	}
+	if !s.UnarmedSince.IsZero() && s.At.Sub(s.UnarmedSince) >= armedWithin {
+		alarms = append(alarms, NotArmed)
+	}
+	return alarms
+}
+
+// Same says whether two Situations differ in nothing that a follower acts on
+// or a person is shown at once: traffic, decision, queueing, target, alarms
+// and the state and doubt of every node.
+func (s Situation) Same(o Situation) bool {
+	return s.Traffic.Epoch == o.Traffic.Epoch && s.Decision == o.Decision && s.Queue == o.Queue &&
+		s.Target == o.Target && s.ArmedTo == o.ArmedTo && s.ArmedWhy == o.ArmedWhy &&
+		slices.Equal(s.Alarms(), o.Alarms()) &&
+		slices.EqualFunc(s.View, o.View, func(a, b Sight) bool {
+			return a.Node == b.Node && a.Known() == b.Known() && a.Last.State == b.Last.State &&
+				a.Last.Cause == b.Last.Cause && a.Down() == b.Down() && a.Suspect.Equal(b.Suspect)
+		})
 }
 
 // Assess gives the Situation of a group.
@@ -26,6 +76,17 @@ func Assess(t Traffic, v View, rules Rules, now time.Time) Situation {
 	s.Queue = Queue(t, s.Decision, v, now)
 	s.Target = Target(t, v)
 	s.ArmedTo, s.ArmedWhy = Armed(t, v, rules, now)
+	return s
+}
+
+// Stuck gives s as it is when the failover that it decides cannot be stored:
+// traffic moves only after it has been stored, so it waits, and alarms.
+func Stuck(s Situation) Situation {
+	if s.Decision.Verb == FailOver {
+		s.Decision.Verb, s.Decision.Reason, s.Decision.Alarm = Wait, NotStored, Alarmed
+		s.Decision.About, s.Decision.To = s.Decision.To, ""
+		s.Queue = QueueNone
+	}
 	return s
 }
 

@@ -73,10 +73,10 @@ func (v View) Of(node string) Sight {
 
 // Observe gives the view after a reading. serving is the node that serves now
 // and fall the misses in a row that make a node down. A reading of a node that
-// the view does not know changes nothing.
+// the view does not know, or one that began before the last, changes nothing.
 func (v View) Observe(r Reading, serving string, fall int) View {
 	i := v.index(r.Node)
-	if i < 0 {
+	if i < 0 || r.At.Before(v[i].Last.At) {
 		return v
 	}
 	next := slices.Clone(v)

@@ -51,6 +51,23 @@ const (
 // and Release. It gives the Traffic to store, one epoch later, or a *Refusal.
 type Act func(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, error)
 
+// Acts are the verbs by the names that the API and the commands use.
+func Acts(verb string) (Act, bool) {
+	switch verb {
+	case "resume":
+		return Resume, true
+	case "switch":
+		return Switch, true
+	case "reorder":
+		return Reorder, true
+	case "hold":
+		return HoldTraffic, true
+	case "release":
+		return Release, true
+	}
+	return nil, false
+}
+
 // Resume moves traffic back to the first in order (Manual Resume = Yes).
 func Resume(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, error) {
 	w.To = t.Order[0]
@@ -187,6 +204,18 @@ func Release(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error)
 	next := t.changed(Released, v, now).by(w)
 	next.Hold, next.QueueUntil = nil, time.Time{}
 	return next, nil
+}
+
+// NotStarted is the refusal of any wish before the group's first Traffic.
+func NotStarted(group string) *Refusal {
+	return &Refusal{Starting, group + ": nothing was changed", "not every node has been read yet, so nobody serves yet",
+		"Try again in a moment.", "understudy status " + group}
+}
+
+// Overtaken is the refusal of a wish when another process was first.
+func Overtaken(group string, epoch uint64) *Refusal {
+	return &Refusal{StaleEpoch, group + ": nothing was changed", fmt.Sprintf("another process changed the group meanwhile, to epoch %d", epoch),
+		"Look again, then decide again.", "understudy status " + group}
 }
 
 // common refuses what no verb takes: no reason, or an epoch that is not the

@@ -103,6 +103,7 @@ type Reason string
 
 // Reasons of a Decision, in the order of the truth table.
 const (
+	Starting         Reason = "starting"           // 0: first start, not every node has been read
 	Unknown          Reason = "unknown"            // 0: nobody knows who serves
 	DualActive       Reason = "dual_active"        // 1
 	Unpromoted       Reason = "unpromoted"         // 2
@@ -130,6 +131,7 @@ const (
 	NodeEpoch Reason = "node_epoch" // a node showed a higher epoch
 	NotArmed  Reason = "not_armed"  // ten minutes without a hold and no failover possible
 	Overdue   Reason = "hold_overdue"
+	NotStored Reason = "not_stored" // the register cannot be written, so traffic does not move
 )
 
 func nameOf(names []string, i int, kind string) string {

@@ -38,8 +38,8 @@ func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
 
 // stay is rows 1 to 3: the serving node is available and nothing moves.
 func stay(t Traffic, v View, serving Sight, rules Rules, now time.Time) Decision {
-	if others := v.active(t.Serving); len(others) > 0 {
-		return Decision{Stay, DualActive, 1, "", others[0], Alarmed}
+	if rival := v.rival(t.Serving); rival != "" {
+		return Decision{Stay, DualActive, 1, "", rival, Alarmed}
 	}
 	standby := serving.Since
 	if t.Since.After(standby) {
@@ -54,11 +54,11 @@ func stay(t Traffic, v View, serving Sight, rules Rules, now time.Time) Decision
 // succeed is rows 6 to 13: the serving node is down and nothing holds. It
 // walks down the order past the nodes that are down themselves.
 func succeed(t Traffic, v View, serving Sight, rules Rules) Decision {
-	after := t.Order[slices.Index(t.Order, t.Serving)+1:]
-	if len(after) == 0 {
+	place := slices.Index(t.Order, t.Serving)
+	if place < 0 || place == len(t.Order)-1 {
 		return Decision{Wait, LastInOrder, 6, "", "", Alarmed}
 	}
-	for i, node := range after {
+	for i, node := range t.Order[place+1:] {
 		s := v.Of(node)
 		switch {
 		case !s.Known() || s.Last.At.Before(serving.DownAt): // an old reading never counts
@@ -94,7 +94,7 @@ func promoted(t Traffic, v View, next Sight, rules Rules) bool {
 	}
 	switch rules.OnPromoted {
 	case PromotedFollow:
-		return next.AtMiss == Standby
+		return v.Of(t.Serving).Noted && next.AtMiss == Standby
 	case PromotedEpoch:
 		return next.Last.Epoch > max(t.NodeEpochs[t.Serving], v.Of(t.Serving).Last.Epoch)
 	}
@@ -102,24 +102,21 @@ func promoted(t Traffic, v View, next Sight, rules Rules) bool {
 }
 
 // Armed says whether row 7 or 11 would hold if the serving node went down at
-// this instant, where traffic would go, and if not, why not.
+// this instant (or does, if it is down), where traffic would go, and if not,
+// why not (followed_promotion: row 9 would). While the serving node is not down
+// the last reading of every other node counts, however old.
 func Armed(t Traffic, v View, rules Rules, now time.Time) (to string, why Reason) {
-	if t.Serving == "" {
-		return "", Unknown
-	}
-	if t.Hold != nil {
+	switch {
+	case t.Serving == "":
+		return "", Next(t, v, rules, now).Reason
+	case t.Hold != nil:
 		return "", Held
 	}
-	if v.Of(t.Serving).Down() {
-		return "", Next(t, v, rules, now).Reason
+	d := succeed(t, v, v.Of(t.Serving), rules)
+	if d.Reason != FailedOver {
+		return "", d.Reason
 	}
-	lost := v.Of(t.Serving)
-	lost.Last.State, lost.DownAt = NotAvailable, time.Time{}
-	d := succeed(t, v, lost, rules)
-	if d.Verb == FailOver && d.Reason == FailedOver {
-		return d.To, ""
-	}
-	return "", d.Reason
+	return d.To, ""
 }
 
 // Queueing says which requests wait for a decision rather than go out.

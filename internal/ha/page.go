@@ -115,12 +115,12 @@ func readMarker(page Page, body string) (State, string) {
 		if i < 0 {
 			break
 		}
-		rest = rest[i+len(marker):]
-		s, w := readOne(page, rest)
+		rest = rest[i:]
+		s, w := readOne(page, rest[len(marker):])
 		if s == NotAvailable || (words != "" && s != state) {
-			return NotAvailable, marker + firstLine(rest)
+			return NotAvailable, firstLine(rest)
 		}
-		state, words = s, w
+		state, words, rest = s, w, rest[len(marker):]
 	}
 	if words == "" {
 		return NotAvailable, firstLine(body)
@@ -161,14 +161,12 @@ func readOne(page Page, rest string) (State, string) {
 	return state, words
 }
 
-// firstLine gives the first line of s that says something, at most 80 bytes.
+// firstLine gives the first line of s that says something, at most 80 bytes,
+// without what is not UTF-8.
 func firstLine(s string) string {
 	s = strings.TrimSpace(s)
 	if i := strings.IndexAny(s, "\r\n"); i >= 0 {
 		s = s[:i]
 	}
-	if len(s) > 80 {
-		s = strings.ToValidUTF8(s[:80], "")
-	}
-	return s
+	return strings.ToValidUTF8(s[:min(len(s), 80)], "")
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Begin gives the first Traffic of a group of which nothing is stored. It
-// wants a complete View: before every node has been read it gives false.
+// Begin gives the first Traffic of a group of which nothing is stored. Before
+// every node in order has been read it gives false.
 //
 // The first in order serves unless another node is Active. If exactly one
 // other is, and the first is not, that one is adopted. If several are, the one
@@ -16,11 +16,12 @@ import (
 // is known to serve and the group is held: a lost file must never send clients
 // to a stale Primary.
 func Begin(group string, order []string, v View, now time.Time) (Traffic, bool) {
+	v = v.Keep(order, nil)
 	if !v.Complete() || len(order) == 0 {
 		return Traffic{}, false
 	}
-	t := Traffic{Group: group, Order: slices.Clone(order)}
-	active := v.active("")
+	t := Traffic{Group: group, Order: order}
+	active := v.active()
 	switch {
 	case len(active) == 0 || (len(active) == 1 && active[0] == order[0]):
 		t = t.move(order[0], Started, v, now)
@@ -32,9 +33,8 @@ func Begin(group string, order []string, v View, now time.Time) (Traffic, bool) 
 			break
 		}
 		t = t.changed(Unknown, v, now)
-		t.Hold = unknownHold(strings.Join(active, " and ")+" both read Active", now)
+		t.Hold = unknownHold(strings.Join(active, " and ")+" read Active", now)
 	}
-	t.NodeEpochs = nil
 	for _, s := range v {
 		if s.Last.Epoch > 0 {
 			if t.NodeEpochs == nil {
@@ -82,13 +82,21 @@ func unknownHold(why string, now time.Time) *Hold {
 	return &Hold{Owner: "understudy", Reason: "who serves is unknown: " + why, Since: now}
 }
 
-// Provide gives t with its Provisional node: while nobody is known to serve,
-// the one node that reads Active in the first complete View. It is chosen once.
+// Provide gives a Lost t its Provisional node: the one that reads Active in
+// the first complete View in which any does. It is chosen once, for of two
+// Active nodes the one that is left when the other misses a probe may be the
+// stale one; the View that was judged becomes the Evidence. A Traffic that
+// Begin found unknown has its Evidence and never gets a Provisional node.
 func Provide(t Traffic, v View) Traffic {
-	if t.Serving != "" || t.Provisional != "" || !v.Complete() {
+	if t.Serving != "" || t.Hold == nil || len(t.Evidence) > 0 || !v.Complete() {
 		return t
 	}
-	if active := v.active(""); len(active) == 1 {
+	active := v.active()
+	if len(active) == 0 {
+		return t
+	}
+	t.Evidence = v.evidence()
+	if len(active) == 1 {
 		t.Provisional = active[0]
 	}
 	return t
@@ -101,7 +109,7 @@ func Target(t Traffic, v View) string {
 	if t.Serving != "" {
 		return t.Serving
 	}
-	if t.Provisional != "" && len(v.active(t.Provisional)) == 0 {
+	if v.rival(t.Provisional) == "" {
 		return t.Provisional
 	}
 	return ""
@@ -133,6 +141,8 @@ func Fit(t Traffic, configured []string, now time.Time) (Traffic, bool, error) {
 	}
 	next := t.changed(Reordered, nil, now)
 	next.Order, next.Words = order, "the configuration names other nodes"
-	next.Evidence = nil
+	if t.Serving == "" {
+		next.Evidence = t.Evidence // Provide chooses once
+	}
 	return next, true, nil
 }

@@ -130,6 +130,8 @@ func (t Traffic) Check() error {
 		return errors.New("no epoch")
 	case len(t.Order) == 0:
 		return errors.New("no order")
+	case slices.Contains(t.Order, ""):
+		return errors.New("a node without a name stands in the order")
 	case t.Serving != "" && !slices.Contains(t.Order, t.Serving):
 		return fmt.Errorf("serving %q is not in the order", t.Serving)
 	case t.Serving == "" && t.Hold == nil:
@@ -152,8 +154,12 @@ func Apply(t Traffic, d Decision, v View, now time.Time) Traffic {
 }
 
 // Learn gives t with the node epochs of the view where they are higher, one
-// epoch later, and whether there was one.
+// epoch later, and whether there was one. While nobody is known to serve it
+// learns nothing: a Lost Traffic must not be stored.
 func Learn(t Traffic, v View, now time.Time) (Traffic, bool) {
+	if t.Serving == "" {
+		return t, false
+	}
 	learned := map[string]uint64{}
 	for _, s := range v {
 		if s.Last.Epoch > t.NodeEpochs[s.Node] {

@@ -31,6 +31,7 @@ type Sight struct {
 	DownAt  time.Time // the end of the reading that made it down, zero if it is not
 	Suspect time.Time // since when live traffic gives reason to look, zero if none
 	AtMiss  State     // what this node read when the serving node was first missed
+	Noted   bool      // AtMiss of every node was noted for the misses that this node has now
 }
 
 // Known says whether the node has been read at all.
@@ -39,13 +40,10 @@ func (s Sight) Known() bool { return !s.Last.At.IsZero() }
 // Available says whether the last reading found the node able.
 func (s Sight) Available() bool { return s.Known() && s.Last.State.Available() }
 
+func (s Sight) active() bool { return s.Known() && s.Last.State == Active }
+
 // Down says whether the node has missed fall readings in a row.
 func (s Sight) Down() bool { return !s.DownAt.IsZero() }
-
-// reads says whether the last reading is state and was begun at or after t.
-func (s Sight) reads(state State, t time.Time) bool {
-	return s.Known() && s.Last.State == state && !s.Last.At.Before(t)
-}
 
 // View is what one watcher knows of the nodes of a group, one Sight a node.
 // A View is never changed: Observe and its like give a new one.
@@ -86,19 +84,19 @@ func (v View) Observe(r Reading, serving string, fall int) View {
 	}
 	s.Last = r
 	if r.State.Available() {
-		s.Misses, s.Passes, s.DownAt = 0, s.Passes+1, time.Time{}
+		s.Misses, s.Passes, s.DownAt, s.Noted = 0, s.Passes+1, time.Time{}, false
 		if !r.At.Before(s.Suspect) { // a probe that began before the evidence does not clear it
 			s.Suspect = time.Time{}
 		}
 		return next
 	}
 	s.Misses, s.Passes = s.Misses+1, 0
-	if s.Misses == fall || (s.Misses > fall && !s.Down()) {
+	if s.Misses >= fall && !s.Down() {
 		s.DownAt = r.End()
 	}
-	if r.Node == serving && s.Misses == 1 {
+	if r.Node == serving && !s.Noted {
 		for k := range next {
-			next[k].AtMiss = next[k].Last.State
+			next[k].AtMiss, next[k].Noted = next[k].Last.State, k == i
 		}
 	}
 	return next
@@ -133,15 +131,26 @@ func (v View) Complete() bool {
 	return !slices.ContainsFunc(v, func(s Sight) bool { return !s.Known() })
 }
 
-// active gives the nodes, other than except, whose last reading is Active.
-func (v View) active(except string) []string {
+// active gives the nodes whose last reading is Active.
+func (v View) active() []string {
 	var nodes []string
 	for _, s := range v {
-		if s.Node != except && s.Available() && s.Last.State == Active {
+		if s.active() {
 			nodes = append(nodes, s.Node)
 		}
 	}
 	return nodes
+}
+
+// rival gives the first node, other than node, whose last reading is Active,
+// or "".
+func (v View) rival(node string) string {
+	for _, s := range v {
+		if s.active() && s.Node != node {
+			return s.Node
+		}
+	}
+	return ""
 }
 
 func (v View) index(node string) int {

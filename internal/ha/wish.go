@@ -70,12 +70,14 @@ func Acts(verb string) (Act, bool) {
 
 // Resume moves traffic back to the first in order (Manual Resume = Yes).
 func Resume(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, error) {
-	w.To = t.Order[0]
+	if w.To = ""; len(t.Order) > 0 {
+		w.To = t.Order[0]
+	}
 	return moveTo(t, v, rules, w, moveKind{"resumed", Resumed, now})
 }
 
-// Switch moves traffic to a named node. Out of unknown it leads only by
-// force: then it writes an epoch above every known one, and releases.
+// Switch moves traffic to a named node. It alone leads out of unknown, and only
+// by force: then it writes an epoch above every known one, and releases.
 func Switch(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, error) {
 	return moveTo(t, v, rules, w, moveKind{"switched", Switched, now})
 }
@@ -97,6 +99,9 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 	if t.Serving == w.To {
 		return t, &Refusal{AlreadyServing, what, w.To + " serves already", "Nothing to do.", "understudy status " + t.Group}
 	}
+	if t.Serving == "" && k.cause != Switched {
+		return t, unknown(t, what)
+	}
 	if !w.Force {
 		if err := guard(t, v, rules, w.To, what); err != nil {
 			return t, err
@@ -107,7 +112,7 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 	if t.Serving == "" {
 		next.Hold = nil
 		for _, s := range v {
-			next.Epoch = max(next.Epoch, s.Last.Epoch+1)
+			next.Epoch = max(next.Epoch, s.Last.Epoch+1, t.NodeEpochs[s.Node]+1)
 		}
 	}
 	return next, nil
@@ -118,8 +123,7 @@ func guard(t Traffic, v View, rules Rules, to, what string) error {
 	target, serving := v.Of(to), v.Of(t.Serving)
 	switch {
 	case t.Serving == "":
-		return &Refusal{Unknown, what, t.Hold.Reason,
-			"Find out which node has the current data, then: understudy switch " + t.Group + " --to NODE --force --reason TEXT", readUnknown}
+		return unknown(t, what)
 	case t.Hold != nil:
 		return &Refusal{Held, what, fmt.Sprintf("held by %s since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
 			"Release it first: understudy release " + t.Group + " --reason TEXT", readHold}
@@ -127,21 +131,28 @@ func guard(t Traffic, v View, rules Rules, to, what string) error {
 		return &Refusal{NotReady, what, fmt.Sprintf("%s was read available %d times in a row, %d are wanted (%s)", to, target.Passes, rules.Rise, target.words()),
 			"Wait for it or repair it, then try again.", readWayBack}
 	}
-	for _, s := range v {
-		if s.Node != to && s.Available() && s.Last.State == Active && target.Last.State == Active {
-			return &Refusal{DualActive, what, fmt.Sprintf("%s and %s both read Active; one of them has stale data", to, s.Node),
-				"Sync " + to + " from " + t.Serving + " and swap the roles, so that only one is Active, then try again.", readWayBack}
-		}
-	}
-	switch {
-	case target.Last.State == Active, serving.Down():
+	switch rival := v.rival(to); {
+	case target.active() && rival != "":
+		return &Refusal{DualActive, what, fmt.Sprintf("%s and %s both read Active; one of them has stale data", to, rival),
+			"Sync " + to + " from " + t.Serving + " and swap the roles, so that only one is Active, then try again.", readWayBack}
+	case !serving.Available() && !serving.Down(): // it may be Active still, and the target stale
+		return &Refusal{Missing, what, fmt.Sprintf("%s has missed %d of %d readings; it is not down yet", t.Serving, serving.Misses, rules.Fall),
+			"Try again in a moment.", readWayBack}
+	case target.active(), serving.Down():
 		return nil
-	case serving.Available():
-		return &Refusal{NeedsSwap, what, fmt.Sprintf("%s is in Standby and %s serves well; a Standby does not serve clients", to, t.Serving),
-			"Swap the roles of the nodes first, then try again.", readWayBack}
 	}
-	return &Refusal{Missing, what, fmt.Sprintf("%s has missed %d of %d readings; it is not down yet", t.Serving, serving.Misses, rules.Fall),
-		"Try again in a moment.", readWayBack}
+	return &Refusal{NeedsSwap, what, fmt.Sprintf("%s is in Standby and %s serves well; a Standby does not serve clients", to, t.Serving),
+		"Swap the roles of the nodes first, then try again.", readWayBack}
+}
+
+// unknown refuses what cannot be done while nobody is known to serve.
+func unknown(t Traffic, what string) *Refusal {
+	why := "nobody is known to serve"
+	if t.Hold != nil {
+		why = t.Hold.Reason
+	}
+	return &Refusal{Unknown, what, why,
+		"Find out which node has the current data, then: understudy switch " + t.Group + " --to NODE --force --reason TEXT", readUnknown}
 }
 
 // Reorder changes the order of succession after a role swap ("having the right
@@ -150,6 +161,9 @@ func Reorder(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error)
 	what := t.Group + ": the order was not changed"
 	if err := common(t, w, what); err != nil {
 		return t, err
+	}
+	if t.Serving == "" { // a Lost Traffic must not be stored
+		return t, unknown(t, what)
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(w.Order)), slices.Sorted(slices.Values(t.Order))) {
 		return t, &Refusal{BadWish, what, fmt.Sprintf("%v does not name each of %v once", w.Order, t.Order),
@@ -175,8 +189,7 @@ func HoldTraffic(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, er
 	}
 	switch {
 	case t.Serving == "":
-		return t, &Refusal{Unknown, what, "it is held already: " + t.Hold.Reason,
-			"understudy switch " + t.Group + " --to NODE --force --reason TEXT", readUnknown}
+		return t, unknown(t, what)
 	case t.Hold != nil && t.Hold.Owner != w.Owner && !w.Force:
 		return t, &Refusal{Held, what, fmt.Sprintf("%s holds it since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
 			"Leave it, or release it first.", readHold}
@@ -184,6 +197,7 @@ func HoldTraffic(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, er
 		return t, &Refusal{BadWish, what, "its end " + stamp(w.Until) + " has passed", "Give a time to come.", readHold}
 	}
 	next := t.changed(HeldBy, v, now).by(w)
+	next.Forced = w.Force
 	next.Hold = &Hold{Owner: w.Owner, Reason: w.Reason, Since: now, Until: w.Until}
 	return next, nil
 }
@@ -196,8 +210,7 @@ func Release(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error)
 	}
 	switch {
 	case t.Serving == "":
-		return t, &Refusal{Unknown, what, t.Hold.Reason,
-			"understudy switch " + t.Group + " --to NODE --force --reason TEXT", readUnknown}
+		return t, unknown(t, what)
 	case t.Hold == nil:
 		return t, &Refusal{NotHeld, what, "nothing holds it", "Nothing to do.", readHold}
 	}

@@ -1,0 +1,81 @@
+# Understudy. `make` alone says what there is.
+SHELL    := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO       ?= go
+PREFIX   ?= /usr/local
+FUZZTIME ?= 30s
+COUNT    ?= 5
+# One seed for the order of the tests and for the samples they draw; the same
+# seed gives the same run: make test SEED=...
+SEED     := $(or $(SEED),$(shell date +%s))
+# The version: the tag, else the newest heading of the change log.
+VERSION  := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null),$(shell sed -n 's/^## \[\?\([^] ]*\).*/\1/p' CHANGELOG.md | head -n 1),unknown)
+
+TOOL     := $(GO) tool -modfile=tools/go.mod
+TEST     := UNDERSTUDY_SEED=$(SEED) $(GO) test -count=1 -shuffle=$(SEED)
+STORIES  := $(addprefix ./,$(addsuffix /...,$(wildcard integration)))
+# The race detector needs a C compiler; `make test` installs one.
+RACE     := $(if $(shell command -v gcc),-race)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test unit check story bench fuzz soak lint docs install clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do printf '  make %-8s %s\n' "$$target" "$$text"; done
+
+build: ## bin/understudy, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/understudy ./cmd/understudy
+
+demo: build ## build and run a whole group on loopback; ARGS="--for 1m --scenario primary-crash"
+	bin/understudy demo $(ARGS)
+
+test: ## every test with the race detector; installs the Debian packages they need
+	tools/deps.sh --for test
+	@echo "seed $(SEED): the same order and samples again with  make test SEED=$(SEED)"
+	$(TEST) -race -timeout 15m ./...
+
+unit: ## the tests that start no other programs
+	@echo "seed $(SEED)"
+	packages=$$($(GO) list ./... | grep -v '/integration\(/\|$$\)'); $(TEST) $(RACE) -timeout 5m $$packages
+
+check: ## what a change must pass: gofumpt, vet, staticcheck, shape of the house, unit tests
+	@unformed=$$($(TOOL) gofumpt -l .); test -z "$$unformed" || { echo "not formatted, run: $(TOOL) gofumpt -w ."; echo "$$unformed"; exit 1; } >&2
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	$(GO) test -count=1 ./internal/arch
+	@$(MAKE) --no-print-directory unit SEED=$(SEED)
+
+story: ## the stories of integration/: real binaries, real servers
+	tools/deps.sh --for test
+	@echo "seed $(SEED)"
+	$(TEST) -race -timeout 15m -v $(or $(STORIES),$(error there is no folder integration))
+
+bench: ## speed, beside the peers in one run; COUNT runs each
+	tools/deps.sh --for bench
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -p 1 -timeout 60m ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@{ grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . || echo "there is no fuzz target" >&2; } | while IFS=: read -r file func; do \
+		name=$${func#func }; echo "$$name in $${file%/*} for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null; \
+	done
+
+soak: ## every test with its full counts, at most an hour
+	tools/deps.sh --for test
+	@echo "seed $(SEED)"
+	UNDERSTUDY_SOAK=1 $(TEST) -race -timeout 60m ./...
+
+lint: ## a second opinion, if golangci-lint is installed
+	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not on the PATH; the required checks are: make check" >&2; exit 1; }
+	golangci-lint run ./...
+
+docs: ## the tests of the documentation: links lead somewhere, code blocks run
+	$(GO) test -count=1 -run '^Test(Docs|Readme)' ./internal/arch $(STORIES)
+
+install: build ## to PREFIX (/usr/local) below DESTDIR, with the name failover
+	install -D -m 0755 bin/understudy $(DESTDIR)$(PREFIX)/bin/understudy
+	ln -sf understudy $(DESTDIR)$(PREFIX)/bin/failover
+
+clean: ## remove what the targets made
+	rm -rf bin coverage.out coverage.html

@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/internal/register"
+	"github.com/understudy-ha/understudy/probes"
+)
+
+// groups holds what outlives a reload: one *group a state directory and name.
+var groups = caddy.NewUsagePool()
+
+// registers holds one register a state directory.
+var registers = caddy.NewUsagePool()
+
+// openRegister is a register as the pool keeps it.
+type openRegister struct{ *register.Dir }
+
+// Destruct closes the register.
+func (r openRegister) Destruct() error { return r.Close() }
+
+// group is a watched group. The configurations that want it, old and new, each
+// have a claim on it while they run; the newest one's is in force.
+type group struct {
+	name    string
+	dir     string
+	store   *lateRegister
+	watcher *probes.Watcher
+	route   *route
+
+	mu     sync.Mutex // guards the fields below
+	claims []claim
+	cancel context.CancelFunc // nil: not running
+	ended  chan struct{}      // closed when the watcher has ended
+}
+
+// claim is what one configuration wants of a group.
+type claim struct {
+	by      *App
+	plan    probes.Plan
+	address map[string]string // by node: host:port for traffic
+}
+
+func newGroup(dir, name string) *group {
+	g := &group{name: name, dir: dir, store: new(lateRegister)}
+	g.watcher = probes.NewWatcher(name, g.store, slog.New(caddyLog{}))
+	g.route = newRoute(g.watcher.Doubt)
+	return g
+}
+
+// enter puts a configuration's claim into force. The first one starts the
+// watcher. The error says why the configuration does not fit; then nothing has
+// changed.
+func (g *group) enter(c claim) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cancel == nil {
+		if err := g.open(); err != nil {
+			return err
+		}
+		if err := g.fits(c.plan); err != nil {
+			return err
+		}
+		g.start(c)
+	} else if err := g.watcher.Apply(context.Background(), c.plan); err != nil {
+		return err
+	}
+	g.claims = append(g.claims, c)
+	g.route.place(c.address, g.watcher.Situation())
+	return nil
+}
+
+// fits says whether the stored Traffic allows a plan.
+func (g *group) fits(p probes.Plan) error {
+	t, err := g.store.Load(context.Background(), g.name)
+	if err != nil { // none, damaged or unreadable: the watcher says so and holds
+		return nil
+	}
+	var names []string
+	for _, n := range p.Nodes {
+		names = append(names, n.Name)
+	}
+	_, _, err = ha.Fit(t, names, time.Now())
+	return err
+}
+
+func (g *group) start(c claim) {
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel, g.ended = cancel, make(chan struct{})
+	g.route.place(c.address, g.watcher.Situation())
+	g.watcher.Follow(g.route.tell)
+	sweep.add(g)
+	go func() {
+		defer close(g.ended)
+		g.watcher.Run(ctx, c.plan)
+	}()
+}
+
+// leave takes a configuration's claim back. If it was in force the one before
+// it is again: a reload that failed half way changes nothing.
+func (g *group) leave(by *App) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := len(g.claims)
+	g.claims = slices.DeleteFunc(g.claims, func(c claim) bool { return c.by == by })
+	if len(g.claims) == 0 || len(g.claims) == was {
+		return
+	}
+	newest := g.claims[len(g.claims)-1]
+	if err := g.watcher.Apply(context.Background(), newest.plan); err != nil {
+		caddy.Log().Named("understudy").Error(err.Error())
+		return
+	}
+	g.route.place(newest.address, g.watcher.Situation())
+}
+
+// Destruct ends the watcher and closes the group's connections.
+func (g *group) Destruct() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cancel != nil {
+		sweep.remove(g)
+		g.cancel()
+		<-g.ended
+		g.route.stop()
+	}
+	if g.store.dir.Load() == nil {
+		return nil
+	}
+	_, err := registers.Delete(g.dir)
+	return err
+}
+
+// open opens the group's register, once for all groups of a state directory.
+func (g *group) open() error {
+	if g.store.dir.Load() != nil {
+		return nil
+	}
+	value, _, err := registers.LoadOrNew(g.dir, func() (caddy.Destructor, error) {
+		d, err := register.OpenDir(g.dir)
+		return openRegister{d}, err
+	})
+	if err != nil {
+		return fmt.Errorf("open state_dir: %w", err)
+	}
+	g.store.dir.Store(value.(openRegister).Dir)
+	return nil
+}
+
+// groupOf gives a group of the configuration that is being loaded.
+func groupOf(ctx caddy.Context, name string) (*group, error) {
+	mod, err := ctx.AppIfConfigured("understudy")
+	if err != nil {
+		return nil, errors.New("there is no group: the global option understudy { … } is missing")
+	}
+	a := mod.(*App)
+	if g := a.running[name]; g != nil {
+		return g, nil
+	}
+	return nil, fmt.Errorf("there is no group %q; the configuration has %v", name, a.names())
+}
+
+// addresses gives where the traffic of each node goes.
+func (g *Group) addresses() map[string]string {
+	address := map[string]string{}
+	for _, n := range g.Nodes {
+		if u, why := parseBase(n.URL); why == "" {
+			address[n.Name] = u.Host
+		}
+	}
+	return address
+}
+
+// plan gives what the watcher of the group goes by.
+func (g *Group) plan() (probes.Plan, error) {
+	p := probes.Plan{Rules: g.rules(), Observe: g.Observe}
+	for _, n := range g.Nodes {
+		t := probes.Target{
+			Node: n.Name, URL: cmp.Or(n.Probe, n.URL), Host: g.Probe.Host, Profile: g.Probe.profile(),
+			Timeout: p.Rules.Timeout, CAFile: g.Probe.TLSCA, Insecure: g.Probe.TLSInsecure,
+		}
+		c, err := probes.NewChecker(t)
+		if err != nil {
+			return p, fmt.Errorf("node %s: %w", n.Name, err)
+		}
+		key := fmt.Sprintf("%s %s %+v %s %t", t.URL, t.Host, t.Profile, t.CAFile, t.Insecure)
+		p.Nodes = append(p.Nodes, probes.Node{Name: n.Name, Key: key, Looker: c})
+	}
+	return p, nil
+}

@@ -1,0 +1,71 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Handler sends requests to the serving node of a group. It is Caddy's
+// reverse_proxy with our policy and transport; what it adds is the answer when
+// no node takes a request: 503 with Retry-After and X-Understudy-Reason.
+type Handler struct {
+	// Group is the group's name.
+	Group string `json:"group"`
+	// Proxy is the reverse_proxy handler. Its upstreams are the nodes of the
+	// group, in any order, its selection policy and transport are understudy's.
+	// The Caddyfile directive writes all of it.
+	Proxy json.RawMessage `json:"proxy" caddy:"namespace=http.handlers inline_key=handler"`
+
+	proxy caddyhttp.MiddlewareHandler
+}
+
+// CaddyModule gives the module's identity.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.understudy", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision loads the proxy.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	if _, err := groupOf(ctx, h.Group); err != nil {
+		return err
+	}
+	if len(h.Proxy) == 0 {
+		return errors.New("understudy: the handler has no proxy")
+	}
+	mod, err := ctx.LoadModule(h, "Proxy")
+	if err != nil {
+		return fmt.Errorf("load proxy: %w", err)
+	}
+	var ok bool
+	if h.proxy, ok = mod.(caddyhttp.MiddlewareHandler); !ok {
+		return fmt.Errorf("proxy is a %T, not a handler", mod)
+	}
+	return nil
+}
+
+// ServeHTTP proxies the request, and gives an error its right status: 503 if
+// we turned the request away (it reached no node), 499 if its client left.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	err := h.proxy.ServeHTTP(w, r, next)
+	if err == nil {
+		return nil
+	}
+	switch caddyhttp.GetVar(r.Context(), refusedVar) {
+	case nil:
+		return err
+	case gone:
+		w.WriteHeader(499)
+		return nil
+	}
+	return caddyhttp.Error(http.StatusServiceUnavailable, err)
+}
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,178 @@
+package caddymodule
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// maxDials is how many connections to a node may be under way at once when a
+// queue is released.
+const maxDials = 64
+
+// choice is what a request goes by: an immutable picture of a Situation.
+type choice struct {
+	serving  *server // nil: nobody
+	node     string
+	queue    ha.Queueing
+	reason   ha.Reason
+	hopeless bool          // the serving node is down and traffic stays on it
+	changed  chan struct{} // closed when another choice has taken this one's place
+}
+
+// calm says whether every request goes out at once and may be tried again.
+func (c *choice) calm() bool {
+	return c.queue == ha.QueueNone && c.serving != nil && !c.hopeless
+}
+
+// route sends the requests of one group. Its choice is written by the
+// Watcher's loop alone; anybody may read it.
+type route struct {
+	choice  atomic.Pointer[choice]
+	doubt   func(node, why string) // tells the Watcher of evidence; returns when the choice has it
+	dials   chan struct{}          // a place for each dial under way
+	waiting atomic.Int64           // requests that wait now
+
+	turnedAway atomic.Uint64 // requests answered 503 by us
+	closed     atomic.Uint64 // connections closed at a failover
+
+	mu      sync.Mutex // guards the fields below
+	servers map[string]*server
+	address map[string]string // by node: host:port for traffic
+}
+
+func newRoute(doubt func(node, why string)) *route {
+	r := &route{
+		doubt: doubt, dials: make(chan struct{}, maxDials),
+		servers: map[string]*server{}, address: map[string]string{},
+	}
+	r.choice.Store(&choice{queue: ha.QueueAll, reason: ha.Starting, changed: make(chan struct{})})
+	return r
+}
+
+// place takes new traffic addresses. A node whose address changed gets new
+// connections only; the old ones are closed as at a failover.
+func (r *route) place(address map[string]string, s ha.Situation) {
+	r.mu.Lock()
+	r.address = address
+	r.mu.Unlock()
+	r.tell(s)
+}
+
+// tell makes the choice that a Situation asks for: the old serving node is
+// fenced first, then the choice is swapped and those who wait are released,
+// then the old node's connections are closed.
+func (r *route) tell(s ha.Situation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.choice.Load()
+	next := &choice{
+		node: s.Target, queue: s.Queue, reason: s.Decision.Reason,
+		hopeless: s.Decision.Verb == ha.Wait && s.Traffic.Serving != "" && s.View.Of(s.Traffic.Serving).Down(),
+		changed:  make(chan struct{}),
+	}
+	next.serving = r.server(s.Target, old)
+	if next.serving == nil && s.Target != "" {
+		next.reason = ha.Unknown
+	}
+	if next.serving == old.serving && next.node == old.node && next.queue == old.queue &&
+		next.reason == old.reason && next.hopeless == old.hopeless {
+		return
+	}
+	turn := old.serving != nil && old.serving != next.serving
+	if turn {
+		old.serving.fence()
+	}
+	r.choice.Store(next)
+	close(old.changed)
+	if turn {
+		r.closed.Add(uint64(old.serving.close()))
+	}
+}
+
+// server gives the open server of a node, the old choice's if it is the same.
+// The caller holds r.mu.
+func (r *route) server(node string, old *choice) *server {
+	address := r.address[node]
+	if address == "" {
+		return nil
+	}
+	if s := old.serving; s != nil && s.node == node && s.address == address {
+		return s
+	}
+	return newServer(node, address, old.serving != nil)
+}
+
+// stop fences the serving node and closes its connections: the group is gone.
+func (r *route) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.choice.Load()
+	r.choice.Store(&choice{reason: ha.Unknown, changed: make(chan struct{})})
+	close(old.changed)
+	if old.serving != nil {
+		old.serving.fence()
+		old.serving.close()
+	}
+}
+
+// outcome of waiting for a choice that a request can go by.
+type outcome uint8
+
+const (
+	proceed  outcome = iota
+	givenUp          // the deadline passed, or too many wait
+	hopeless         // no node will take it
+	gone             // the client went away
+)
+
+// patience says how long and with how many others a request may wait.
+type patience struct {
+	deadline time.Time
+	most     int64
+}
+
+// settle waits until there is a choice that a request can go by: tried says
+// that an attempt has failed, unsafe that it could not be sent again.
+func (r *route) settle(ctx context.Context, tried, unsafe bool, p patience) (*choice, outcome) {
+	counted := false
+	defer func() {
+		if counted {
+			r.waiting.Add(-1)
+		}
+	}()
+	for {
+		c := r.choice.Load()
+		switch {
+		case c.queue == ha.QueueAll, c.queue == ha.QueueUnsafe && (tried || unsafe):
+		case c.serving == nil, tried && c.hopeless:
+			return c, hopeless
+		default:
+			return c, proceed
+		}
+		if !counted {
+			if r.waiting.Add(1) > p.most {
+				r.waiting.Add(-1)
+				return c, givenUp
+			}
+			counted = true
+		}
+		wait := time.Until(p.deadline)
+		if wait <= 0 {
+			return c, givenUp
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-c.changed:
+			timer.Stop()
+		case <-timer.C:
+			return c, givenUp
+		case <-ctx.Done():
+			timer.Stop()
+			return c, gone
+		}
+	}
+}

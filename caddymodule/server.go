@@ -1,0 +1,146 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// errFenced is the error of a dial to a node that does not serve.
+var errFenced = errors.New("the node does not serve any more")
+
+// startWait is the pause between two dials of a node that has just been
+// chosen and still refuses connections.
+const startWait = 50 * time.Millisecond
+
+// server is the serving node as long as it serves: its connections and what
+// live traffic says of it. A node that serves again is a new server.
+type server struct {
+	node    string
+	address string
+	successor bool        // it took over from another node
+	young     atomic.Bool // it did so, and has accepted no connection yet
+
+	started  atomic.Int64 // requests sent
+	finished atomic.Int64 // requests that got an answer or an error
+
+	ctx    context.Context // ends when the node is fenced
+	cancel context.CancelFunc
+
+	mu     sync.Mutex // guards the fields below
+	fenced bool
+	conns  map[*tracked]struct{}
+}
+
+func newServer(node, address string, successor bool) *server {
+	s := &server{node: node, address: address, successor: successor, conns: map[*tracked]struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.young.Store(successor)
+	return s
+}
+
+// fence forbids new connections, and ends those that are being made.
+func (s *server) fence() {
+	s.mu.Lock()
+	s.fenced = true
+	s.mu.Unlock()
+	s.cancel()
+}
+
+// close closes every connection and says how many there were.
+func (s *server) close() int {
+	s.mu.Lock()
+	conns := make([]*tracked, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	return len(conns)
+}
+
+// dialer makes one connection.
+type dialer func(ctx context.Context) (net.Conn, error)
+
+// dial makes a connection with dial and keeps track of it. It fails with
+// errFenced if the node is fenced before the connection stands. A node that
+// has just been chosen and refuses is tried again until the deadline.
+func (s *server) dial(ctx context.Context, deadline time.Time, dial dialer) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	for {
+		conn, err := dial(ctx)
+		switch {
+		case s.ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
+			return nil, errFenced
+		case err == nil:
+			s.young.Store(false)
+			return s.track(conn)
+		case !s.young.Load() || !errors.Is(err, syscall.ECONNREFUSED) || !time.Now().Add(startWait).Before(deadline):
+			return nil, err
+		}
+		timer := time.NewTimer(startWait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// track registers a connection, unless the node was fenced meanwhile.
+func (s *server) track(conn net.Conn) (net.Conn, error) {
+	t := &tracked{Conn: conn, server: s}
+	s.mu.Lock()
+	if !s.fenced {
+		s.conns[t] = struct{}{}
+		s.mu.Unlock()
+		return t, nil
+	}
+	s.mu.Unlock()
+	_ = conn.Close()
+	return nil, errFenced
+}
+
+// open says how many connections there are.
+func (s *server) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// tracked is a connection to a node that its server can close.
+type tracked struct {
+	net.Conn
+	server *server
+	once   sync.Once
+}
+
+// Close closes the connection and forgets it.
+func (t *tracked) Close() error {
+	t.once.Do(func() {
+		t.server.mu.Lock()
+		delete(t.server.conns, t)
+		t.server.mu.Unlock()
+	})
+	return t.Conn.Close()
+}
+
+// CloseWrite ends the sending half, if the connection has one, so that a
+// half-closed tunnel lives on.
+func (t *tracked) CloseWrite() error {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return t.Close()
+}

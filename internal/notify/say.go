@@ -1,0 +1,196 @@
+package notify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// sayChange gives the sentence of a changed Traffic, and what to do. from is
+// the node that served before, if it is another one and known.
+func sayChange(t ha.Traffic, from string) (text, do string) {
+	switch t.Cause {
+	case ha.Started:
+		text = "is watched now, and traffic is on " + t.Serving + ", the first in order"
+	case ha.Adopted:
+		text = "nothing was stored about who serves, so traffic is on " + t.Serving + ", which reads Active"
+		do = "Make sure that " + t.Serving + " has the current data. " + wayBack(t.Group)
+	case ha.FailedOver:
+		text = "traffic moved" + between(from, t.Serving) + ", for " + fell(t, from) + " and " + t.Serving + " stood by"
+		do = "Find out what happened" + on(from) + ". " + wayBack(t.Group)
+	case ha.FollowedPromoted:
+		text = "traffic moved" + between(from, t.Serving) + ", for " + fell(t, from) + " and " + t.Serving + " had been promoted"
+		do = "Find out what happened" + on(from) + ". " + wayBack(t.Group)
+	case ha.Resumed:
+		text = "traffic went back" + between(from, t.Serving) + ", the first in order" + by(t)
+	case ha.Switched:
+		text = "traffic was switched" + between(from, t.Serving) + by(t)
+	case ha.Reordered:
+		text = "the order is now " + strings.Join(t.Order, ", ") + by(t)
+	case ha.HeldBy:
+		text = "routing is held" + until(t.Hold) + by(t)
+		do = "No failover happens until: understudy release " + t.Group + " --reason TEXT"
+	case ha.Released:
+		text = "routing is released" + by(t)
+	default:
+		text = "the traffic changed (" + string(t.Cause) + ")"
+	}
+	if from != "" && !moves(t.Cause) {
+		text += ", and meanwhile traffic moved" + between(from, t.Serving)
+		do = "See why: understudy history " + t.Group
+	}
+	return t.Group + ": " + text + ".", do
+}
+
+// sayAlarm gives the sentence of an alarm, and what to do.
+func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
+	t, group, node, other := s.Traffic, s.Traffic.Group, s.Traffic.Serving, s.Decision.About
+	down := node + " is down" + cause(s.View.Of(node).Last)
+	move := func(to string) string {
+		return "understudy switch " + group + " --to " + to + " --reason TEXT"
+	}
+	switch reason {
+	case ha.Unknown:
+		text = "nobody knows which node serves, and " + clients(s) + because(t.Hold)
+		do = "Find out which node has the current data, then: understudy switch " + group + " --to NODE --force --reason TEXT"
+	case ha.DualActive:
+		text = fmt.Sprintf("%s serves, but %s reads Active too; one of them has stale data", node, other)
+		do = "Traffic stays on " + node + ". Sync the stale node from the current one and put it in Standby."
+	case ha.Unpromoted:
+		text = fmt.Sprintf("%s serves, but it has read Standby for more than %s", node, s.Rules.PromotionTime)
+		do = "Look at the HighAvailability log of " + node + " and finish its promotion."
+	case ha.Held:
+		text = down + ", and traffic stays there" + because(t.Hold)
+		do = "To let the rule decide: understudy release " + group + " --reason TEXT"
+	case ha.LastInOrder:
+		text = down + ", and nobody stands after it in the order"
+		do = "Repair it, or send clients to a node that has the current data: " + move("NODE")
+	case ha.NeedsOperator:
+		text = down + "; " + other + " stands by, but only a person may choose it"
+		do = "To send clients there: " + move(other)
+	case ha.Stranded:
+		text = down + ", but " + other + " is Active and was not seen in Standby before, so traffic stays"
+		do = "If " + other + " has the current data: " + move(other)
+	case ha.NoStandby:
+		text = down + ", and no node is ready to take over"
+		do = "Repair it or bring a stand-by up; the evidence: understudy why " + group
+	case ha.Overdue:
+		text = "routing is still held, though the hold should have ended at " + moment(t.Hold.Until) + because(t.Hold)
+		do = "No failover happens until: understudy release " + group + " --reason TEXT"
+	case ha.NotArmed:
+		text = fmt.Sprintf("traffic could not move if %s failed (%s), and that for %.0f minutes", node, s.ArmedWhy, unarmedFor.Minutes())
+		do = "Open steps: understudy status " + group
+	default:
+		text = "alarm " + string(reason)
+		do = "The evidence: understudy why " + group
+	}
+	return group + ": " + text + ".", do
+}
+
+// sayCleared gives the sentence for alarms that are over.
+func sayCleared(before, now Told, over []ha.Reason, s ha.Situation) string {
+	what := words(over)
+	for _, r := range over {
+		if !slices.Contains(before.inForce(), r) { // a start: nobody knows what was told
+			what = "what was reported earlier"
+		}
+	}
+	text := s.Traffic.Group + ": " + what + " is over; "
+	if still := now.inForce(); len(still) > 0 {
+		return text + words(still) + " goes on."
+	}
+	return text + "traffic is on " + s.Traffic.Serving + "."
+}
+
+func words(reasons []ha.Reason) string {
+	var w []string
+	for _, r := range reasons {
+		w = append(w, string(r))
+	}
+	return strings.Join(w, " and ")
+}
+
+func between(from, to string) string {
+	if from == "" {
+		return " to " + to
+	}
+	return " from " + from + " to " + to
+}
+
+// wayBack is what follows a move down the order, when a person chooses.
+func wayBack(group string) string {
+	return fmt.Sprintf("To bring traffic back, when you choose: sync the old node from the serving one, swap the roles or reorder, "+
+		"then understudy resume %s --reason TEXT; open steps: understudy status %[1]s", group)
+}
+
+func on(node string) string {
+	if node == "" {
+		return ""
+	}
+	return " on " + node
+}
+
+// fell says that the node that served before was down, and how that was seen.
+func fell(t ha.Traffic, from string) string {
+	if from == "" {
+		return "the node before it was down"
+	}
+	for _, r := range t.Evidence {
+		if r.Node == from {
+			return from + " was down" + cause(r)
+		}
+	}
+	return from + " was down"
+}
+
+func cause(r ha.Reading) string {
+	if r.Cause == "" {
+		return ""
+	}
+	return " (" + string(r.Cause) + ")"
+}
+
+// by says who did it and why.
+func by(t ha.Traffic) string {
+	who := ""
+	if t.Actor != "" {
+		who = " by " + t.Actor
+	}
+	if t.Claimed {
+		who += " (claimed)"
+	}
+	if t.Forced {
+		who += ", by force"
+	}
+	if t.Words != "" {
+		who += ": " + strings.TrimRight(t.Words, ".")
+	}
+	return who
+}
+
+func because(h *ha.Hold) string {
+	if h == nil {
+		return ""
+	}
+	return "; held by " + h.Owner + ": " + strings.TrimRight(h.Reason, ".")
+}
+
+func until(h *ha.Hold) string {
+	if h == nil || h.Until.IsZero() {
+		return ""
+	}
+	return " until " + moment(h.Until)
+}
+
+// clients says where requests go while nobody is known to serve.
+func clients(s ha.Situation) string {
+	if s.Target == "" {
+		return "no client is served"
+	}
+	return "clients go to " + s.Target + " meanwhile"
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a kind of run needs, only the missing ones.
+# Usage: tools/deps.sh --for test|bench
+# Without root it names them and exits 1.
+set -euo pipefail
+
+test_packages=(gcc libc6-dev haproxy nginx curl)
+bench_packages=("${test_packages[@]}" wrk)
+tries=3
+
+usage() {
+	echo "usage: tools/deps.sh --for test|bench" >&2
+	exit 2
+}
+
+[[ $# -eq 2 && $1 == --for ]] || usage
+case $2 in
+test) wanted=("${test_packages[@]}") ;;
+bench) wanted=("${bench_packages[@]}") ;;
+*) usage ;;
+esac
+
+if ! command -v dpkg-query >/dev/null; then
+	echo "deps: not a Debian system; these have to be here by other means: ${wanted[*]}" >&2
+	exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+	status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+	[[ $status == installed ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+if [[ $EUID -ne 0 ]]; then
+	{
+		echo "deps: missing Debian packages: ${missing[*]}"
+		echo "deps: as root: apt-get install --no-install-recommends ${missing[*]}"
+	} >&2
+	exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
+for ((try = 1; ; try++)); do
+	echo "deps: installing ${missing[*]} (try $try of $tries)"
+	if apt-get "${options[@]}" -q update &&
+		apt-get "${options[@]}" -q install -y --no-install-recommends "${missing[@]}"; then
+		exit 0
+	fi
+	if ((try == tries)); then
+		echo "deps: could not install ${missing[*]}" >&2
+		exit 1
+	fi
+	sleep 5
+done

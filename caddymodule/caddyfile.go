@@ -55,7 +55,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	p := &parser{Dispenser: d, app: &App{Groups: map[string]*Group{}}, where: map[string]string{}}
 	p.Next() // the option's name
 	if p.NextArg() {
-		p.fault(p.ArgErr())
+		p.fault(p.errorf("%s takes nothing more on its line", p.Val()))
 	}
 	for nesting := p.Nesting(); p.NextBlock(nesting); {
 		p.global()
@@ -84,6 +84,11 @@ func (p *parser) fault(err error) {
 	}
 }
 
+// errorf gives an error with the place where the parser is.
+func (p *parser) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %s", p.File(), p.Line(), fmt.Sprintf(format, args...))
+}
+
 // mark notes where the thing at path stands.
 func (p *parser) mark(path string) { p.where[path] = fmt.Sprintf("%s:%d", p.File(), p.Line()) }
 
@@ -103,7 +108,7 @@ func (p *parser) place(path string) string {
 
 // unknown reports a word that is not known here, and passes over its block.
 func (p *parser) unknown(known string) {
-	p.fault(p.Errf("unknown %q; known here: %s", p.Val(), known))
+	p.fault(p.errorf("unknown %q; known here: %s", p.Val(), known))
 	p.NextSegment()
 }
 
@@ -127,7 +132,7 @@ func (p *parser) group() {
 	p.text(&name)
 	path := "groups/" + name
 	if p.app.Groups[name] != nil {
-		p.fault(p.Errf("group %s stands twice", name))
+		p.fault(p.errorf("group %s stands twice", name))
 	}
 	p.mark(path)
 	g := new(Group)
@@ -157,7 +162,7 @@ func (p *parser) node() *Node {
 	args := p.RemainingArgs()
 	switch {
 	case len(args) < 2 || len(args) > 3 || (len(args) == 3 && args[2] != "manual"):
-		p.fault(p.Errf("a node is written: node NAME URL [manual]"))
+		p.fault(p.errorf("a node is written: node NAME URL [manual]"))
 		for len(args) < 2 {
 			args = append(args, "")
 		}
@@ -182,7 +187,7 @@ func (p *parser) node() *Node {
 
 func (p *parser) probe(b *Probe, path string) {
 	if p.NextArg() {
-		p.fault(p.ArgErr())
+		p.fault(p.errorf("%s takes nothing more on its line", p.Val()))
 	}
 	texts := map[string]*string{
 		"profile": &b.Profile, "host": &b.Host, "tls_ca": &b.TLSCA,
@@ -228,7 +233,7 @@ func (p *parser) notify() {
 			}
 			p.app.Notify.Webhooks = append(p.app.Notify.Webhooks, w)
 		case "mail":
-			p.fault(p.Err("mail is not built yet; use a webhook"))
+			p.fault(p.errorf("mail is not built yet; use a webhook"))
 			p.NextSegment()
 		default:
 			p.unknown("webhook")
@@ -240,7 +245,7 @@ func (p *parser) notify() {
 func (p *parser) text(to *string) {
 	key := p.Val()
 	if args := p.RemainingArgs(); len(args) != 1 {
-		p.fault(p.Errf("%s takes one value, not %d", key, len(args)))
+		p.fault(p.errorf("%s takes one value, not %d", key, len(args)))
 	} else {
 		*to = args[0]
 	}
@@ -248,7 +253,7 @@ func (p *parser) text(to *string) {
 
 func (p *parser) flag(to *bool) {
 	if p.NextArg() {
-		p.fault(p.ArgErr())
+		p.fault(p.errorf("%s takes nothing more on its line", p.Val()))
 	}
 	*to = true
 }
@@ -260,9 +265,9 @@ func (p *parser) duration(to *caddy.Duration) {
 	switch {
 	case text == "": // reported
 	case err != nil:
-		p.fault(p.Errf("%s %q is not a duration like 5s or 500ms", key, text))
+		p.fault(p.errorf("%s %q is not a duration like 5s or 500ms", key, text))
 	case d <= 0:
-		p.fault(p.Errf("%s must be above zero, not %s", key, text))
+		p.fault(p.errorf("%s must be above zero, not %s", key, text))
 	default:
 		*to = caddy.Duration(d.Round(time.Microsecond))
 	}
@@ -275,7 +280,7 @@ func (p *parser) count(to *int) {
 	switch {
 	case text == "": // reported
 	case err != nil || n < 1:
-		p.fault(p.Errf("%s must be a number from 1, not %q", key, text))
+		p.fault(p.errorf("%s must be a number from 1, not %q", key, text))
 	default:
 		*to = n
 	}

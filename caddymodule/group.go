@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,6 +100,7 @@ func (g *group) start(c claim) {
 	g.cancel, g.ended = cancel, make(chan struct{})
 	g.route.place(c.address, g.watcher.Situation())
 	g.watcher.Follow(g.route.tell)
+	g.watcher.Follow(town.hear)
 	sweep.add(g)
 	go func() {
 		defer close(g.ended)
@@ -122,6 +124,13 @@ func (g *group) leave(by *App) {
 		return
 	}
 	g.route.place(newest.address, g.watcher.Situation())
+}
+
+// running says whether the group is watched.
+func (g *group) running() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cancel != nil
 }
 
 // Destruct ends the watcher and closes the group's connections.
@@ -187,7 +196,10 @@ func (g *Group) plan() (probes.Plan, error) {
 	for _, n := range g.Nodes {
 		t := probes.Target{
 			Node: n.Name, URL: cmp.Or(n.Probe, n.URL), Host: g.Probe.Host, Profile: g.Probe.profile(),
-			Timeout: p.Rules.Timeout, CAFile: g.Probe.TLSCA, Insecure: g.Probe.TLSInsecure,
+			Timeout: p.Rules.Timeout, ResolveEvery: p.Rules.Interval,
+		}
+		if strings.HasPrefix(t.URL, "https:") {
+			t.CAFile, t.Insecure = g.Probe.TLSCA, g.Probe.TLSInsecure
 		}
 		c, err := probes.NewChecker(t)
 		if err != nil {

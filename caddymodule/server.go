@@ -20,8 +20,8 @@ const startWait = 50 * time.Millisecond
 // server is the serving node as long as it serves: its connections and what
 // live traffic says of it. A node that serves again is a new server.
 type server struct {
-	node    string
-	address string
+	node      string
+	address   string
 	successor bool        // it took over from another node
 	young     atomic.Bool // it did so, and has accepted no connection yet
 

@@ -99,48 +99,56 @@ func (u *UnknownGroup) Error() string {
 // Groups gives every group.
 func (c *Client) Groups(ctx context.Context) ([]Group, error) {
 	var list groupList
-	return list.Groups, c.call(ctx, http.MethodGet, "/understudy/groups", nil, &list)
+	return list.Groups, c.call(ctx, call{method: http.MethodGet, path: "/understudy/groups"}, &list)
 }
 
 // Group gives one group.
 func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 	var g Group
-	return g, c.call(ctx, http.MethodGet, groupPath(name), nil, &g)
+	return g, c.call(ctx, call{method: http.MethodGet, path: groupPath(name), group: name}, &g)
 }
 
 // History gives the newest limit changes of a group, oldest first.
 func (c *Client) History(ctx context.Context, name string, limit int) ([]Change, error) {
 	var list historyList
-	return list.History, c.call(ctx, http.MethodGet, fmt.Sprintf("%s/history?limit=%d", groupPath(name), limit), nil, &list)
+	path := fmt.Sprintf("%s/history?limit=%d", groupPath(name), limit)
+	return list.History, c.call(ctx, call{method: http.MethodGet, path: path, group: name}, &list)
 }
 
 // Opinion gives what the watcher behind the API believes of a group.
 func (c *Client) Opinion(ctx context.Context, name string) (Opinion, error) {
 	var o Opinion
-	return o, c.call(ctx, http.MethodGet, "/understudy/opinion/"+url.PathEscape(name), nil, &o)
+	return o, c.call(ctx, call{method: http.MethodGet, path: "/understudy/opinion/" + url.PathEscape(name), group: name}, &o)
 }
 
 // Act asks for one of Verbs.
 func (c *Client) Act(ctx context.Context, name, verb string, wish Body) (Outcome, error) {
 	var o Outcome
-	return o, c.call(ctx, http.MethodPost, groupPath(name)+"/"+verb, wish, &o)
+	return o, c.call(ctx, call{method: http.MethodPost, path: groupPath(name) + "/" + verb, group: name, send: wish}, &o)
 }
 
 func groupPath(name string) string { return "/understudy/groups/" + url.PathEscape(name) }
 
+// call is one question.
+type call struct {
+	method, path string
+	group        string // that the question is about, empty: none
+	send         any    // the body, nil: none
+}
+
 // call asks and decodes the answer.
-func (c *Client) call(ctx context.Context, method, path string, send, take any) error {
+func (c *Client) call(ctx context.Context, ask call, take any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	var body io.Reader
-	if send != nil {
-		text, err := json.Marshal(send)
+	if ask.send != nil {
+		text, err := json.Marshal(ask.send)
 		if err != nil {
 			return fmt.Errorf("write the request: %w", err)
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := c.request(ctx, method, path, body)
+	req, err := c.request(ctx, ask.method, ask.path, body)
 	if err != nil {
 		return err
 	}
@@ -149,7 +157,7 @@ func (c *Client) call(ctx context.Context, method, path string, send, take any) 
 		return c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
-	return c.take(ctx, resp, take)
+	return c.take(ctx, resp, ask.group, take)
 }
 
 func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
@@ -170,7 +178,7 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 const mostAnswer = 16 << 20
 
 // take reads an answer: the document, or what kind of no it is.
-func (c *Client) take(ctx context.Context, resp *http.Response, doc any) error {
+func (c *Client) take(ctx context.Context, resp *http.Response, group string, doc any) error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	if err != nil {
 		return c.unreachable(ctx, err)
@@ -189,20 +197,9 @@ func (c *Client) take(ctx context.Context, resp *http.Response, doc any) error {
 	case resp.StatusCode == http.StatusConflict:
 		return &f.Refusal
 	case f.Code == UnknownName:
-		return &UnknownGroup{Name: asked(resp.Request.URL.Path), Groups: f.Groups}
+		return &UnknownGroup{Name: group, Groups: f.Groups}
 	}
 	return f
-}
-
-// asked gives the group of a path.
-func asked(path string) string {
-	for _, before := range []string{"/understudy/groups/", "/understudy/opinion/"} {
-		if _, rest, ok := strings.Cut(path, before); ok {
-			name, _, _ := strings.Cut(rest, "/")
-			return name
-		}
-	}
-	return ""
 }
 
 // unreachable shortens what net/http says of a failed request.

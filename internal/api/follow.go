@@ -84,12 +84,7 @@ func (f *follower) stream(ctx context.Context) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		err := f.client.take(ctx, resp, nil)
-		var unknown *UnknownGroup
-		if errors.As(err, &unknown) {
-			unknown.Name = f.group
-		}
-		return err
+		return f.client.take(ctx, resp, f.group, nil)
 	}
 	return f.read(resp.Body, time.AfterFunc(f.client.quiet, func() { cancel(errors.New("silent")) }))
 }

@@ -204,7 +204,7 @@ func columns(rows [][]string, indent string) string {
 }
 
 func wayBackLines(g Group) string {
-	steps, stay := WayBack(g)
+	steps, instead := WayBack(g)
 	if len(steps) == 0 {
 		return ""
 	}
@@ -216,7 +216,9 @@ func wayBackLines(g Group) string {
 		}
 		rows = append(rows, []string{box + s.Text, stepCommand(s)})
 	}
-	rows = append(rows, []string{"or  " + stay.Text, stay.Command})
+	for _, s := range instead {
+		rows = append(rows, []string{"or  " + s.Text, s.Command})
+	}
 	return "The way back to " + g.Order[0] + ", see docs/howto/after-a-failover.md:\n" + columns(rows, "  ")
 }
 

@@ -82,11 +82,12 @@ type Step struct {
 
 // WayBack gives the steps that lead from a failover back to the first in order
 // (EPMM guide, Table 1, row 3: sync the Primary from the Secondary, swap the
-// roles, and only then resume), and the one step that makes the present state
-// the rule instead. Nothing is open while the first in order serves.
-func WayBack(g Group) (steps []Step, stay Step) {
+// roles, and only then resume), and where the serving node is Active the one
+// step that makes the present state the rule instead. Nothing is open while the
+// first in order serves.
+func WayBack(g Group) (steps, instead []Step) {
 	if g.Serving == "" || len(g.Order) == 0 || g.Serving == g.Order[0] {
-		return nil, Step{}
+		return nil, nil
 	}
 	first, _ := g.Node(g.Order[0])
 	serving, _ := g.Node(g.Serving)
@@ -102,9 +103,12 @@ func WayBack(g Group) (steps []Step, stay Step) {
 			resume,
 		}
 	}
-	order := slices.DeleteFunc(slices.Clone(g.Order), func(n string) bool { return n == g.Serving })
-	order = append([]string{g.Serving}, order...)
-	return steps, Step{false, "let " + g.Serving + " be the first in order from now on", "", command("reorder", g.Name, "--order "+strings.Join(order, ","))}
+	if serving.State == Active {
+		order := slices.DeleteFunc(slices.Clone(g.Order), func(n string) bool { return n == g.Serving })
+		order = append([]string{g.Serving}, order...)
+		instead = []Step{{false, "let " + g.Serving + " be the first in order from now on", "", command("reorder", g.Name, "--order "+strings.Join(order, ","))}}
+	}
+	return steps, instead
 }
 
 // repair is the step that makes the old Primary a stand-by.

@@ -168,7 +168,7 @@ func (l *lane) step(ctx context.Context) rest {
 		return rest{}
 	case err != nil:
 		l.log.Warn("the queue of notifications cannot be read", "error", err)
-		return rest{l.backoff.NextBackOff(), false}
+		return rest{l.backoff.NextBackOff(), true}
 	case !found:
 		return rest{poll, true}
 	}

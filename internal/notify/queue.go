@@ -83,12 +83,12 @@ func leaver(waiting []Message) int {
 // *damagedFile for a file that holds none; any other may pass.
 func (q *queue) first() (Message, bool, error) {
 	ids, err := q.ids()
-	if err != nil {
-		return Message{}, false, err
-	}
 	q.mu.Lock()
 	memory := slices.Clone(q.memory)
 	q.mu.Unlock()
+	if err != nil && len(memory) == 0 {
+		return Message{}, false, err
+	}
 	for _, id := range ids {
 		if len(memory) > 0 && memory[0].ID < id {
 			break

@@ -14,15 +14,15 @@ import (
 func sayChange(t ha.Traffic, from string) (text, do string) {
 	switch t.Cause {
 	case ha.Started:
-		text = "is watched now, and traffic is on " + t.Serving + ", the first in order"
+		text = "watched from now on; traffic is on " + t.Serving + ", the first in order"
 	case ha.Adopted:
 		text = "nothing was stored about who serves, so traffic is on " + t.Serving + ", which reads Active"
 		do = "Make sure that " + t.Serving + " has the current data. " + wayBack(t.Group)
 	case ha.FailedOver:
-		text = "traffic moved" + between(from, t.Serving) + ", for " + fell(t, from) + " and " + t.Serving + " stood by"
+		text = "traffic moved" + between(from, t.Serving) + ", because " + fell(t, from) + " and " + t.Serving + " stood by"
 		do = "Find out what happened" + on(from) + ". " + wayBack(t.Group)
 	case ha.FollowedPromoted:
-		text = "traffic moved" + between(from, t.Serving) + ", for " + fell(t, from) + " and " + t.Serving + " had been promoted"
+		text = "traffic moved" + between(from, t.Serving) + ", because " + fell(t, from) + " and " + t.Serving + " had been promoted"
 		do = "Find out what happened" + on(from) + ". " + wayBack(t.Group)
 	case ha.Resumed:
 		text = "traffic went back" + between(from, t.Serving) + ", the first in order" + by(t)
@@ -54,7 +54,10 @@ func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
 	}
 	switch reason {
 	case ha.Unknown:
-		text = "nobody knows which node serves, and " + clients(s) + because(t.Hold)
+		text = "nobody knows which node serves, and " + clients(s)
+		if t.Hold != nil {
+			text += "; " + short(t.Hold.Reason)
+		}
 		do = "Find out which node has the current data, then: understudy switch " + group + " --to NODE --force --reason TEXT"
 	case ha.DualActive:
 		text = fmt.Sprintf("%s serves, but %s reads Active too; one of them has stale data", node, other)
@@ -72,7 +75,7 @@ func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
 		text = down + "; " + other + " stands by, but only a person may choose it"
 		do = "To send clients there: " + move(other)
 	case ha.Stranded:
-		text = down + ", but " + other + " is Active and was not seen in Standby before, so traffic stays"
+		text = down + ", but " + other + " is Active already and not in Standby, so traffic stays"
 		do = "If " + other + " has the current data: " + move(other)
 	case ha.NoStandby:
 		text = down + ", and no node is ready to take over"
@@ -81,7 +84,7 @@ func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
 		text = "routing is still held, though the hold should have ended at " + moment(t.Hold.Until) + because(t.Hold)
 		do = "No failover happens until: understudy release " + group + " --reason TEXT"
 	case ha.NotArmed:
-		text = fmt.Sprintf("traffic could not move if %s failed (%s), and that for %.0f minutes", node, s.ArmedWhy, unarmedFor.Minutes())
+		text = fmt.Sprintf("for %.0f minutes traffic could not have moved if %s had failed (%s)", unarmedFor.Minutes(), node, s.ArmedWhy)
 		do = "Open steps: understudy status " + group
 	default:
 		text = "alarm " + string(reason)
@@ -153,29 +156,40 @@ func cause(r ha.Reading) string {
 	return " (" + string(r.Cause) + ")"
 }
 
-// by says who did it and why.
+// by says who did it and why, as far as that is known.
 func by(t ha.Traffic) string {
-	who := ""
+	var who []string
 	if t.Actor != "" {
-		who = " by " + t.Actor
+		who = append(who, short(t.Actor))
 	}
 	if t.Claimed {
-		who += " (claimed)"
+		who = append(who, "claimed")
 	}
 	if t.Forced {
-		who += ", by force"
+		who = append(who, "by force")
 	}
-	if t.Words != "" {
-		who += ": " + strings.TrimRight(t.Words, ".")
+	told := []string{strings.Join(who, ", "), short(t.Words)}
+	told = slices.DeleteFunc(told, func(s string) bool { return s == "" })
+	if len(told) == 0 {
+		return ""
 	}
-	return who
+	return " (" + strings.Join(told, ": ") + ")"
 }
 
 func because(h *ha.Hold) string {
 	if h == nil {
 		return ""
 	}
-	return "; held by " + h.Owner + ": " + strings.TrimRight(h.Reason, ".")
+	return "; held by " + short(h.Owner) + ": " + short(h.Reason)
+}
+
+// short gives a person's words on one line, cut, without a full stop.
+func short(words string) string {
+	words = strings.TrimRight(strings.Join(strings.Fields(words), " "), ".")
+	if len(words) > 200 {
+		words = strings.ToValidUTF8(words[:200], "") + "..."
+	}
+	return words
 }
 
 func until(h *ha.Hold) string {

@@ -121,8 +121,10 @@ func checkName(group string) error {
 func (d *Dir) advise(err error) error {
 	var advice string
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		advice = "free space on the file system of " + d.path
+	case errors.Is(err, syscall.EFBIG):
+		advice = "raise the limit on file sizes (ulimit -f, LimitFSIZE) of this process"
 	case errors.Is(err, syscall.EROFS):
 		advice = "mount the file system of " + d.path + " writable"
 	case errors.Is(err, fs.ErrPermission):

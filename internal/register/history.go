@@ -19,7 +19,7 @@ import (
 const (
 	mostEntries = 10_000
 	mostHistory = 8 << 20
-	countFrom   = 1 << 20 // bytes that mostEntries exceed, for a line has more than 105
+	countFrom   = 2 << 20 // bytes that mostEntries exceed, for no line has less than 210
 	mostRead    = 2 * mostHistory
 	mostTail    = 64 << 10 // enough for the newest line of nearly every history
 )
@@ -145,24 +145,31 @@ func openHistory(path string) (*history, error) {
 
 // settle finds the end of the last whole line, and cuts off what follows.
 func (h *history) settle() error {
-	size, err := sizeOf(h.file)
-	if err != nil {
-		return err
+	for {
+		size, err := sizeOf(h.file)
+		if err != nil {
+			return err
+		}
+		if size == 0 {
+			_ = h.file.Chmod(fileMode) // only its maker can, and its maker does
+			return statefile.SyncDir(h.file.Name())
+		}
+		if h.size, err = h.lastEnd(size); err != nil || h.size == size {
+			return err
+		}
+		if err := h.file.Truncate(h.size); err != nil {
+			return err
+		}
 	}
-	if size == 0 {
-		_ = h.file.Chmod(fileMode) // only its maker can, and its maker does
-		return statefile.SyncDir(h.file.Name())
-	}
+}
+
+// lastEnd gives the place after the last line end; if none is near the end of
+// the file, a place before which it must be.
+func (h *history) lastEnd(size int64) (int64, error) {
 	from := max(0, size-2*mostTraffic) // no line of ours is longer
 	end := make([]byte, size-from)
-	if _, err := h.file.ReadAt(end, from); err != nil {
-		return err
-	}
-	h.size = from + int64(bytes.LastIndexByte(end, '\n')) + 1
-	if h.size == size {
-		return nil
-	}
-	return h.file.Truncate(h.size)
+	_, err := h.file.ReadAt(end, from)
+	return from + int64(bytes.LastIndexByte(end, '\n')) + 1, err
 }
 
 func (h *history) add(t ha.Traffic) error {

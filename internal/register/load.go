@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/statefile"
@@ -127,6 +126,6 @@ func (d *Dir) keep(group string) error {
 		if err != nil && !errors.Is(err, statefile.ErrTooLarge) {
 			return err
 		}
-		return statefile.Write(filepath.Clean(to), data, fileMode)
+		return statefile.Write(to, data, fileMode)
 	}
 }

@@ -99,7 +99,7 @@ func (d *Dir) run(e eye, poll time.Duration) {
 
 // heard signals the group whose traffic file has the given path.
 func (d *Dir) heard(path string) {
-	if path == d.path { // the directory itself is gone
+	if path == d.path { // the directory itself has changed, or is gone
 		d.signalAll()
 		return
 	}
@@ -205,18 +205,15 @@ func inotifyAdvice(err error) string {
 }
 
 // renew gives e, or a new eye if another directory stands at the path by now
-// or the kernel has stopped to watch. Nothing at the path is seen by the zero
-// eye, until there is something again.
+// or the kernel has stopped to watch; the zero eye if the path cannot be
+// watched, until it can. It signals whenever nobody saw what happened.
 func (d *Dir) renew(e eye) eye {
 	if now, err := os.Stat(d.path); err == nil && e.on(now) {
 		return e
 	}
 	e.close()
-	next, err := look(d.path)
-	if err != nil {
-		next = eye{}
-	}
-	d.signalAll() // what happened in between nobody saw
+	next, _ := look(d.path) // whoever loads now is told why it fails
+	d.signalAll()
 	return next
 }
 

@@ -17,8 +17,8 @@ var ErrLocked = errors.New("somebody else holds the lock")
 
 // How long Lock waits between two looks: doubled from the first to the last.
 const (
-	firstWait = 500 * time.Microsecond
-	lastWait  = 8 * time.Millisecond
+	firstWait = 250 * time.Microsecond
+	lastWait  = 2 * time.Millisecond
 )
 
 // Lock takes the exclusive lock that the file at path stands for, and waits

@@ -1,0 +1,123 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/understudy-ha/understudy/internal/api"
+)
+
+// writeCounters writes what the front counts, in the Prometheus text format.
+func writeCounters(to io.Writer, w watched) {
+	for _, family := range counters {
+		metrics.WriteMetadataIfNeeded(to, family.name, family.kind)
+		for _, name := range w.Names() {
+			if g := w.find(name); g != nil {
+				family.write(to, family.name, g)
+			}
+		}
+	}
+}
+
+var counters = []struct {
+	name, kind string
+	write      func(to io.Writer, name string, g *group)
+}{
+	{"understudy_probes_total", "counter", func(to io.Writer, name string, g *group) {
+		f := g.watcher.Figures()
+		metrics.WriteCounterUint64(to, fmt.Sprintf("%s{group=%q,result=%q}", name, g.name, "available"), f.Good)
+		metrics.WriteCounterUint64(to, fmt.Sprintf("%s{group=%q,result=%q}", name, g.name, "missed"), f.Missed)
+	}},
+	{"understudy_probe_seconds_total", "counter", func(to io.Writer, name string, g *group) {
+		metrics.WriteCounterFloat64(to, fmt.Sprintf("%s{group=%q}", name, g.name), g.watcher.Figures().Took.Seconds())
+	}},
+	{"understudy_probe_late_seconds", "gauge", func(to io.Writer, name string, g *group) {
+		metrics.WriteGaugeFloat64(to, fmt.Sprintf("%s{group=%q}", name, g.name), g.watcher.Figures().Latest.Seconds())
+	}},
+	{"understudy_failovers_total", "counter", count(func(g *group) uint64 { return g.watcher.Figures().Failovers })},
+	{"understudy_transitions_total", "counter", count(func(g *group) uint64 { return g.watcher.Figures().Transitions })},
+	{"understudy_turned_away_total", "counter", count(func(g *group) uint64 { return g.route.turnedAway.Load() })},
+	{"understudy_connections_closed_total", "counter", count(func(g *group) uint64 { return g.route.closed.Load() })},
+	{"understudy_requests_waiting", "gauge", func(to io.Writer, name string, g *group) {
+		metrics.WriteGaugeUint64(to, fmt.Sprintf("%s{group=%q}", name, g.name), uint64(max(0, g.route.waiting.Load()))) // #nosec G115 -- not negative
+	}},
+	{"understudy_connections", "gauge", func(to io.Writer, name string, g *group) {
+		open := 0
+		if s := g.route.choice.Load().serving; s != nil {
+			open = s.open()
+		}
+		metrics.WriteGaugeUint64(to, fmt.Sprintf("%s{group=%q}", name, g.name), uint64(open)) // #nosec G115 -- not negative
+	}},
+}
+
+func count(of func(*group) uint64) func(io.Writer, string, *group) {
+	return func(to io.Writer, name string, g *group) {
+		metrics.WriteCounterUint64(to, fmt.Sprintf("%s{group=%q}", name, g.name), of(g))
+	}
+}
+
+// collector shows the figures of the API at Caddy's own /metrics too. It reads
+// them when it is scraped.
+type collector struct{}
+
+// registerCollector adds the figures to the registry of a configuration.
+func registerCollector(ctx caddy.Context) error {
+	registry := ctx.GetMetricsRegistry()
+	if registry == nil {
+		return nil
+	}
+	err := registry.Register(collector{})
+	if errors.As(err, &prometheus.AlreadyRegisteredError{}) {
+		return nil
+	}
+	return err
+}
+
+// Describe names nothing: which figures there are depends on the groups.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect gives every figure as it is now.
+func (collector) Collect(to chan<- prometheus.Metric) {
+	var text bytes.Buffer
+	api.WriteFigures(&text, watched{})
+	writeCounters(&text, watched{})
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(&text)
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+		return
+	}
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			to <- convert(name, family, m)
+		}
+	}
+}
+
+func convert(name string, family *dto.MetricFamily, m *dto.Metric) prometheus.Metric {
+	var labels, values []string
+	for _, l := range m.GetLabel() {
+		labels, values = append(labels, l.GetName()), append(values, l.GetValue())
+	}
+	kind, value := prometheus.UntypedValue, m.GetUntyped().GetValue()
+	switch family.GetType() {
+	case dto.MetricType_COUNTER:
+		kind, value = prometheus.CounterValue, m.GetCounter().GetValue()
+	case dto.MetricType_GAUGE:
+		kind, value = prometheus.GaugeValue, m.GetGauge().GetValue()
+	}
+	metric, err := prometheus.NewConstMetric(prometheus.NewDesc(name, family.GetHelp(), labels, nil), kind, value, values...)
+	if err != nil {
+		return prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+	}
+	return metric
+}

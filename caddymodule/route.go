@@ -54,7 +54,7 @@ func newRoute(doubt func(node, why string)) *route {
 }
 
 // place takes new traffic addresses. A node whose address changed gets new
-// connections only; the old ones are closed as at a failover.
+// connections at the new one; the old ones go on until a failover.
 func (r *route) place(address map[string]string, s ha.Situation) {
 	r.mu.Lock()
 	r.address = address
@@ -82,13 +82,13 @@ func (r *route) tell(s ha.Situation) {
 		next.reason == old.reason && next.hopeless == old.hopeless {
 		return
 	}
-	turn := old.serving != nil && old.serving != next.serving
-	if turn {
+	leaves := old.serving != nil && old.serving != next.serving
+	if leaves {
 		old.serving.fence()
 	}
 	r.choice.Store(next)
 	close(old.changed)
-	if turn {
+	if leaves && old.node != next.node {
 		r.closed.Add(uint64(old.serving.close()))
 	}
 }
@@ -100,10 +100,18 @@ func (r *route) server(node string, old *choice) *server {
 	if address == "" {
 		return nil
 	}
-	if s := old.serving; s != nil && s.node == node && s.address == address {
-		return s
+	s := old.serving
+	switch {
+	case s == nil:
+		return newServer(node, address, false)
+	case s.node != node:
+		return newServer(node, address, true)
+	case s.address != address:
+		moved := newServer(node, address, false)
+		moved.before = s
+		return moved
 	}
-	return newServer(node, address, old.serving != nil)
+	return s
 }
 
 // stop fences the serving node and closes its connections: the group is gone.

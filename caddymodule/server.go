@@ -25,6 +25,8 @@ type server struct {
 	successor bool        // it took over from another node
 	young     atomic.Bool // it did so, and has accepted no connection yet
 
+	before *server // the same node at the address it had before, whose connections go on
+
 	started  atomic.Int64 // requests sent
 	finished atomic.Int64 // requests that got an answer or an error
 
@@ -61,6 +63,9 @@ func (s *server) close() int {
 	s.mu.Unlock()
 	for _, c := range conns {
 		_ = c.Close()
+	}
+	if s.before != nil {
+		return len(conns) + s.before.close()
 	}
 	return len(conns)
 }

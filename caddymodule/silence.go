@@ -110,24 +110,23 @@ func (s *sweeper) run(stop chan struct{}) {
 func (s *sweeper) turn(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	pause := 250 * time.Millisecond
+	pause := 100 * time.Millisecond
 	for g, e := range s.groups {
-		rules := g.watcher.Situation().Rules
-		if rules.FastInterval > 0 {
-			pause = min(pause, max(rules.FastInterval/4, 10*time.Millisecond))
-			g.listen(e, now)
+		serving := g.route.choice.Load().serving
+		if serving == nil || serving == e.server && serving.started.Load() == serving.finished.Load() {
+			continue // nothing is out
+		}
+		if fast := g.listen(e, serving, now); fast > 0 {
+			pause = min(pause, max(fast/4, 10*time.Millisecond))
 		}
 	}
 	return pause
 }
 
-// listen looks at one group's serving node. One that has just been chosen has
-// a probe's timeout to begin to answer.
-func (g *group) listen(e *ear, now time.Time) {
-	s := g.route.choice.Load().serving
-	if s == nil {
-		return
-	}
+// listen looks at one group's serving node and gives the group's fast
+// interval. A node that has just been chosen has a probe's timeout to begin to
+// answer.
+func (g *group) listen(e *ear, s *server, now time.Time) time.Duration {
 	situation := g.watcher.Situation()
 	if e.server != s {
 		grace := time.Duration(0)
@@ -143,4 +142,5 @@ func (g *group) listen(e *ear, now time.Time) {
 	if e.look(now, seen, situation.Rules.FastInterval) {
 		go g.route.doubt(s.node, "requests are out and none is answered")
 	}
+	return situation.Rules.FastInterval
 }

@@ -83,27 +83,22 @@ func (c *Checker) ask(ctx context.Context, page ha.Page, deadline time.Time) fin
 // known is broken off and waited for.
 func (c *Checker) askAll(pages []ha.Page, deadline time.Time) finding {
 	ctx, cancel := context.WithCancel(context.Background())
-	findings := make([]finding, len(pages))
-	done := make([]chan struct{}, len(pages))
+	found := make([]chan finding, len(pages))
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer cancel()
-	for i := 1; i < len(pages); i++ {
-		done[i] = make(chan struct{})
-		others.Go(func() {
-			defer close(done[i])
-			findings[i] = c.ask(ctx, pages[i], deadline)
-		})
-	}
-	findings[0] = c.ask(ctx, pages[0], deadline)
-	for i, f := range findings {
+	for i, page := range pages {
+		found[i] = make(chan finding, 1)
 		if i > 0 {
-			<-done[i]
-			f = findings[i]
+			others.Go(func() { found[i] <- c.ask(ctx, page, deadline) })
 		}
-		if f.state.Available() {
+	}
+	first := c.ask(ctx, pages[0], deadline)
+	found[0] <- first
+	for _, next := range found {
+		if f := <-next; f.state.Available() {
 			return f
 		}
 	}
-	return findings[0]
+	return first
 }

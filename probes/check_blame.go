@@ -106,6 +106,8 @@ func (g *get) blameAnswer(err error) (ha.Cause, string) {
 		return ha.Timeout, fmt.Sprintf("no answer within %s", g.timeout)
 	case late(ended):
 		return ha.Timeout, fmt.Sprintf("no whole answer within %s", g.timeout)
+	case err == errVersion:
+		return ha.Reset, "the answer is not HTTP/1: " + said(string(e.resp.Header.Protocol()))
 	case ended == nil: // the parser gave up before the wire did
 		return ha.Reset, "the answer is not HTTP: " + said(e.came())
 	case !e.wire.some:

@@ -20,8 +20,11 @@ const (
 	mostHeard = 8 * ha.MaxPage // of one connection: a page in chunks of one byte, and its headers, is less
 )
 
-// errMuch is the error of a wire that brought more than mostHeard.
-var errMuch = errors.New("more than an answer may have")
+// What is wrong with an answer beside what the parser finds.
+var (
+	errMuch    = errors.New("the wire brought more than mostHeard")
+	errVersion = errors.New("not HTTP/1")
+)
 
 // ear is what an answer is heard with: a bounded wire, the buffer before it and
 // the parser. Ears are used again.
@@ -65,6 +68,9 @@ func (e *ear) readHead() error {
 		}
 		if err != nil {
 			return err
+		}
+		if !bytes.HasPrefix(e.resp.Header.Protocol(), []byte("HTTP/1.")) {
+			return errVersion
 		}
 		if code := e.resp.StatusCode(); code < 100 || code > 199 || code == fasthttp.StatusSwitchingProtocols {
 			return nil

@@ -191,9 +191,14 @@ func (l *loop) observe(r ha.Reading) {
 
 // hurry brings the other nodes' probes forward to the fast interval.
 func (l *loop) hurry() {
+	now := time.Now()
 	for _, sight := range l.view {
 		if s := l.next[sight.Node]; s != nil && sight.Known() {
-			if due := l.plan.Rules.Due(sight.Last, true); due.Before(s.due) {
+			due := l.plan.Rules.Due(sight.Last, true)
+			if due.Before(now) {
+				due = now
+			}
+			if due.Before(s.due) {
 				s.due = due
 			}
 		}

@@ -171,6 +171,8 @@ func tellDNS(err error) string {
 		return "no such name"
 	case errors.As(err, &fault) && fault.IsTimeout, errors.Is(err, context.DeadlineExceeded):
 		return "the name server does not answer"
+	case errors.Is(err, context.Canceled):
+		return "the look-up was given up"
 	case errors.As(err, &fault):
 		return fault.Err
 	}

@@ -98,7 +98,7 @@ func (u *UnknownGroup) Error() string {
 
 // Groups gives every group.
 func (c *Client) Groups(ctx context.Context) ([]Group, error) {
-	var list groupList
+	var list GroupList
 	return list.Groups, c.call(ctx, call{method: http.MethodGet, path: "/understudy/groups"}, &list)
 }
 
@@ -110,7 +110,7 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 
 // History gives the newest limit changes of a group, oldest first.
 func (c *Client) History(ctx context.Context, name string, limit int) ([]Change, error) {
-	var list historyList
+	var list HistoryList
 	path := fmt.Sprintf("%s/history?limit=%d", groupPath(name), limit)
 	return list.History, c.call(ctx, call{method: http.MethodGet, path: path, group: name}, &list)
 }

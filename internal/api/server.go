@@ -104,7 +104,7 @@ func allow(next http.HandlerFunc, methods ...string) http.Handler {
 }
 
 func (a *API) list(w http.ResponseWriter, _ *http.Request) {
-	list := groupList{Schema: Schema, Groups: []Group{}}
+	list := GroupList{Schema: Schema, Groups: []Group{}}
 	for _, name := range a.groups.Names() {
 		if s, ok := a.groups.Situation(name); ok {
 			list.Groups = append(list.Groups, Show(s))
@@ -145,7 +145,7 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) {
 		fault(http.StatusServiceUnavailable, NoHistory, name+": no history", err.Error(), "Repair the register, then ask again.").write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, historyList{Schema, name, showChanges(entries, limit)})
+	writeJSON(w, http.StatusOK, HistoryList{Schema, name, showChanges(entries, limit)})
 }
 
 func (a *API) opinion(w http.ResponseWriter, r *http.Request) {

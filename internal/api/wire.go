@@ -183,12 +183,14 @@ type Body struct {
 	Actor  string    `json:"actor,omitempty"` // who asks, as far as nobody proves it
 }
 
-type groupList struct {
+// GroupList is every group.
+type GroupList struct {
 	Schema int     `json:"schema"`
 	Groups []Group `json:"groups"`
 }
 
-type historyList struct {
+// HistoryList is a group's history.
+type HistoryList struct {
 	Schema  int      `json:"schema"`
 	Group   string   `json:"group"`
 	History []Change `json:"history"` // oldest first

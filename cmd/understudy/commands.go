@@ -1,0 +1,77 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// commands gives every command of understudy, in the order of the manual. A
+// new one is a line here and a file of its own.
+func commands(s *session) []*cobra.Command {
+	return []*cobra.Command{
+		newStatus(s),
+		newWhy(s),
+		newResume(s),
+		newSwitch(s),
+		newReorder(s),
+		newHold(s),
+		newRelease(s),
+		newHistory(s),
+		newProbe(s),
+		newCaddy(),
+		newVersion(s),
+	}
+}
+
+// newRoot gives the whole command line. Errors are told by session.tell alone.
+func newRoot(s *session) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "understudy",
+		Short: "Keep an active server and its stand-by reachable",
+		Long: `Understudy sends clients to the right server of a pair, takes over only when
+that is safe, and never goes back by itself.
+
+Commands that ask a running front or sidecar find it by --api, which takes a
+unix socket or a URL. Without it: $UNDERSTUDY_API, else the sidecar's socket,
+else Caddy's admin endpoint on http://localhost:2019.
+
+Exit codes: 0 done, 1 wrong use, 2 wrong configuration, 3 not reachable,
+4 refused because it is not safe now, 23 broken off.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(s.err)
+			_ = cmd.Help()
+			return quiet(exitUsage)
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
+	root.AddCommand(commands(s)...)
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	return root
+}
+
+// newCaddy is only what help shows: main hands the process to Caddy first.
+func newCaddy() *cobra.Command {
+	return &cobra.Command{
+		Use:                "caddy",
+		Short:              "Run the front: the whole Caddy command line with our modules in it",
+		DisableFlagParsing: true,
+		Run:                func(_ *cobra.Command, args []string) { runCaddy(args) },
+	}
+}
+
+// atMostOneGroup takes a group's name, or none where there is exactly one.
+func atMostOneGroup(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return misuse(cmd, "more than one group is named: "+args[1])
+	}
+	return nil
+}
+
+// nothing takes no argument.
+func nothing(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return misuse(cmd, "it takes no argument: "+args[0])
+	}
+	return nil
+}

@@ -52,7 +52,7 @@ func (t Target) check() (place, error) {
 	}
 	at, err := readURL(t.URL)
 	if err != nil {
-		fault("url %q %w", t.URL, err)
+		fault("url %q %w", public(t.URL), err)
 	}
 	if err := at.call(t.Host); err != nil {
 		fault("host %q %w", t.Host, err)
@@ -89,6 +89,9 @@ func readURL(text string) (place, error) {
 		if errors.As(err, &parse) {
 			err = parse.Err
 		}
+		if public(text) != text {
+			err = errors.New("it is malformed") // and no part of a password is shown
+		}
 		return place{}, fmt.Errorf("cannot be read: %w", err)
 	}
 	at := place{secure: u.Scheme == "https", host: u.Hostname(), port: u.Port()}
@@ -109,6 +112,16 @@ func readURL(text string) (place, error) {
 		return at, errors.New("needs a port between 1 and 65535, or none")
 	}
 	return at, at.call(strings.Replace(u.Host, "%"+zone(at.host), "", 1))
+}
+
+// public gives a URL without the user and password that it may carry.
+func public(text string) string {
+	scheme, rest, found := strings.Cut(text, "://")
+	at := strings.LastIndex(rest, "@")
+	if !found || at < 0 {
+		return text
+	}
+	return scheme + "://…" + rest[at:]
 }
 
 // zone gives what stands after the % of an address; it means something only on

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func tellTLS(err error, now time.Time) string {
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
 		record  tls.RecordHeaderError
-		alert   tls.AlertError
+		remote  *net.OpError
 	)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
@@ -54,8 +55,8 @@ func tellTLS(err error, now time.Time) string {
 		return fmt.Sprintf("the certificate is for another name than %s: %s", name.Host, names(name.Certificate))
 	case errors.As(err, &record):
 		return "what answers does not speak TLS"
-	case errors.As(err, &alert):
-		return "the node refuses the handshake: " + alert.Error()
+	case errors.As(err, &remote) && remote.Op == "remote error":
+		return "the node refuses the handshake: " + strings.TrimPrefix(remote.Err.Error(), "tls: ")
 	}
 	return "TLS handshake: " + strings.TrimPrefix(err.Error(), "tls: ")
 }

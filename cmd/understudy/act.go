@@ -12,7 +12,7 @@ import (
 type deed struct {
 	cmd    *cobra.Command
 	body   api.Body
-	forced bool                        // the verb takes --force
+	forced bool                       // the verb takes --force
 	check  func(*cobra.Command) error // names what is missing before anybody is asked; may be nil
 }
 

@@ -17,6 +17,8 @@ func commands(s *session) []*cobra.Command {
 		newRelease(s),
 		newHistory(s),
 		newProbe(s),
+		newCheck(s),
+		newDemo(s),
 		newCaddy(),
 		newVersion(s),
 	}

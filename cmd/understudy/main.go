@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/understudy-ha/understudy/cmd/understudy/hush"
 )
 
 func main() {
+	hush.End()
 	if len(os.Args) > 1 && os.Args[1] == "caddy" {
 		runCaddy(os.Args[2:]) // it has signals and exit codes of its own
 		return

@@ -74,6 +74,6 @@ func (b *bench) launch(ctx context.Context, s settings, p program, config string
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"HOME=" + s.Room, "XDG_CONFIG_HOME=" + s.Room, "XDG_DATA_HOME=" + s.Room, "GOMAXPROCS=" + os.Getenv("GOMAXPROCS")}
+	env := []string{"HOME=" + s.Room, "XDG_CONFIG_HOME=" + s.Room, "XDG_DATA_HOME=" + s.Room}
 	return start(ctx, s.Room, config, env, append(before, p(b, path)...)...)
 }

@@ -8,6 +8,7 @@ import (
 
 // The signals that stop a process and let it go on.
 const (
+	sigKill = syscall.SIGKILL
 	sigStop = syscall.SIGSTOP
 	sigCont = syscall.SIGCONT
 )

@@ -11,6 +11,7 @@ import (
 // Where there is no Linux nothing can be measured: the binary is compiled, so
 // that every package of the module builds, and says so.
 const (
+	sigKill = syscall.Signal(0)
 	sigStop = syscall.Signal(0)
 	sigCont = syscall.Signal(0)
 )

@@ -159,7 +159,7 @@ func (a *API) opinion(w http.ResponseWriter, r *http.Request) {
 		o.Readings = map[string][]Reading{}
 		for node, readings := range ring.Readings(name) {
 			for _, reading := range readings {
-				o.Readings[node] = append(o.Readings[node], showReading(reading))
+				o.Readings[node] = append(o.Readings[node], ShowReading(reading))
 			}
 		}
 	}

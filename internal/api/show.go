@@ -68,7 +68,7 @@ func showChange(t ha.Traffic, before string) Change {
 		Order: slices.Clone(t.Order), Hold: showHold(t.Hold, t.At),
 	}
 	for _, r := range t.Evidence {
-		c.Evidence = append(c.Evidence, showReading(r))
+		c.Evidence = append(c.Evidence, ShowReading(r))
 	}
 	return c
 }
@@ -77,7 +77,8 @@ func showChanged(t ha.Traffic) Changed {
 	return Changed{utc(t.At), t.Cause, t.Actor, t.Claimed, t.Words, t.Forced}
 }
 
-func showReading(r ha.Reading) Reading {
+// ShowReading gives a probe's result as the API tells it.
+func ShowReading(r ha.Reading) Reading {
 	return Reading{r.Node, states[r.State], r.Cause, r.Page, r.Detail, utc(r.At), ms(r.Took), r.Epoch}
 }
 

@@ -58,6 +58,25 @@ func shortEvidence(readings []Reading) string {
 	return strings.Join(words, ", ")
 }
 
+// ReadingWords tells one probe's result: the state, the words of the page or
+// what is wrong with it, and how long it took.
+func ReadingWords(r Reading) string {
+	words := stateWords[r.State]
+	if r.State == NotAvailable {
+		words += ": " + string(r.Cause)
+		if r.Detail != "" {
+			words += ", " + cut(r.Detail, 120)
+		}
+	}
+	if r.Page != "" {
+		words += ", " + quoted(r.Page, 80)
+	}
+	if r.NodeEpoch > 0 {
+		words += fmt.Sprintf(", node epoch %d", r.NodeEpoch)
+	}
+	return words + ", " + took(r.TookMS)
+}
+
 // Done says what a wish has changed, or with a dry run would change.
 func Done(o Outcome) string {
 	c := o.Change

@@ -70,8 +70,11 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC"
 
 // took says how long a probe took.
 func took(ms float64) string {
-	if ms >= 1000 {
+	switch {
+	case ms >= 1000:
 		return fmt.Sprintf("%.1f s", ms/1000)
+	case ms < 1:
+		return "<1 ms"
 	}
 	return fmt.Sprintf("%.0f ms", ms)
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/statefile"
@@ -110,7 +111,7 @@ func (q *queue) remove(id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.memory = slices.DeleteFunc(q.memory, func(m Message) bool { return m.ID == id })
-	if err := os.Remove(q.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := drop(q.path(id)); err != nil {
 		q.gone[id] = true
 		return fmt.Errorf("remove message: %w", err)
 	}
@@ -124,10 +125,18 @@ func (q *queue) settle() int {
 	defer q.mu.Unlock()
 	q.memory = slices.DeleteFunc(q.memory, func(m Message) bool { return q.write(m) == nil })
 	maps.DeleteFunc(q.gone, func(id string, _ bool) bool {
-		err := os.Remove(q.path(id))
-		return err == nil || errors.Is(err, fs.ErrNotExist)
+		return drop(q.path(id)) == nil
 	})
 	return len(q.memory)
+}
+
+// drop removes a file; one that is not there is no error.
+func drop(path string) error {
+	err := os.Remove(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	return err
 }
 
 // size is how many messages wait.

@@ -83,7 +83,7 @@ func TestAFullQueueDropsTheOldestThatIsNoAlarm(t *testing.T) {
 func TestAFullQueueInMemoryDropsTheSame(t *testing.T) {
 	t.Parallel()
 	q, _ := filledQueue(t, 2, "")
-	breakDisk(t, filepath.Dir(q.dir))
+	mend := breakDisk(t, filepath.Dir(q.dir))
 	var left []string
 	for i, s := range []Severity{Alarm, Info, Alarm} {
 		gone, err := q.put(Message{ID: newID(time.Now()), Severity: s, Text: fmt.Sprint(i)})
@@ -94,6 +94,7 @@ func TestAFullQueueInMemoryDropsTheSame(t *testing.T) {
 			left = append(left, m.Text)
 		}
 	}
+	mend()
 	same(t, "left", left, []string{"1"})
 	same(t, "stay", emptied(t, q), []string{"0", "2"})
 }

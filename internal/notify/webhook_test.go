@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -235,8 +236,8 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 func TestAReceiverThatHangsIsCutOff(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})
-	t.Cleanup(func() { close(free) })
 	silent := receiver(t, func(http.ResponseWriter, *http.Request) { <-free })
+	t.Cleanup(func() { close(free) })                  // before the receiver is closed
 	listening, err := net.Listen("tcp", "127.0.0.1:0") // accepts in the kernel, and nobody answers
 	if err != nil {
 		t.Fatal(err)
@@ -281,7 +282,7 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 func TestCertificatesAreVerified(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it will be refused
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	w, _ := hookTo(t, s.URL, nil)

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/understudy-ha/understudy/internal/api"
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/internal/hatest"
+)
+
+const demoGroup = "mdm"
+
+func newDemo(s *session) *cobra.Command {
+	var scene string
+	var stay time.Duration
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a whole group on this machine and show a failover",
+		Long: `Run three nodes, the front and a stream of requests on loopback, play a scene,
+and stay up to be tried, until Ctrl-C or --for is over. Nothing is left behind.
+
+Scenes: ` + strings.Join(sceneNames(), ", ") + `. Without --scenario it plays
+primary-crash and stays; with it, it plays that scene and ends (with --for: stays).`,
+		Args: nothing,
+	}
+	cmd.Flags().StringVar(&scene, "scenario", "", "play this scene and end")
+	cmd.Flags().DurationVar(&stay, "for", 0, "end after this time")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		play, ok := scenes[scene]
+		if scene == "" {
+			play, ok = scenes["primary-crash"], true
+		}
+		if !ok {
+			return misuse(cmd, fmt.Sprintf("there is no scene %q; there are: %s", scene, strings.Join(sceneNames(), ", ")))
+		}
+		d, err := openDemo(cmd.Context(), s)
+		if err != nil {
+			return &failure{exitUsage, "understudy: the demo did not start", err.Error(), "Free the port, or end the other demo.", readCLI}
+		}
+		defer d.close()
+		d.greet()
+		return d.perform(cmd.Context(), play, stay, scene != "" && stay == 0)
+	}
+	return cmd
+}
+
+// demo is a whole group on loopback.
+type demo struct {
+	*session
+	dir     string
+	nodes   map[string]*hatest.Node
+	site    string // where clients go
+	caddy   *exec.Cmd
+	control *http.Server
+	at      string // where the control is
+	client  *api.Client
+	load    *load
+	begun   time.Time
+}
+
+// openDemo starts the nodes, the front, the control and the clients.
+func openDemo(ctx context.Context, s *session) (*demo, error) {
+	d := &demo{session: s, nodes: map[string]*hatest.Node{}, begun: time.Now()}
+	var err error
+	if d.dir, err = os.MkdirTemp("", "understudy-demo-"); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"core1", "core2", "dr1"} {
+		state := ha.Standby
+		if name == "core1" {
+			state = ha.Active
+		}
+		if d.nodes[name], err = hatest.Open(hatest.Config{Name: name, State: state}); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+	}
+	if err := d.front(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if err := d.listen(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	d.load = startLoad(ctx, d.site)
+	return d, nil
+}
+
+// close ends everything and leaves nothing behind.
+func (d *demo) close() error {
+	if d.load != nil {
+		d.load.stop()
+	}
+	var errs []error
+	if d.control != nil {
+		errs = append(errs, d.control.Close())
+	}
+	if d.caddy != nil && d.caddy.Process != nil {
+		_ = d.caddy.Process.Signal(os.Interrupt)
+		_ = d.caddy.Wait() // however it ended
+	}
+	for _, n := range d.nodes {
+		n.Close()
+	}
+	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
+}
+
+// front runs Caddy as a process of its own, with the configuration that the
+// greeting names, and waits until it answers.
+func (d *demo) front(ctx context.Context) error {
+	admin, site := "localhost:2019", "127.0.0.1:0"
+	for _, want := range []*string{&admin, &site} {
+		l, err := net.Listen("tcp", *want)
+		if err != nil {
+			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+				return err
+			}
+		}
+		if l.Addr().String() != "127.0.0.1:2019" {
+			*want = l.Addr().String()
+		}
+		_ = l.Close()
+	}
+	d.site = "http://" + site + "/"
+	config := fmt.Sprintf(demoCaddyfile, admin, d.dir, d.dir,
+		d.nodes["core1"].URL(), d.nodes["core2"].URL(), d.nodes["dr1"].URL(), site)
+	file := filepath.Join(d.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(d.dir, "front.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	d.caddy = exec.Command(self, "caddy", "run", "--config", file) // #nosec G204 -- ourselves
+	d.caddy.Stdout, d.caddy.Stderr, d.caddy.SysProcAttr = log, log, dieWithUs
+	if err := d.caddy.Start(); err != nil {
+		return err
+	}
+	if d.client, err = api.NewClient("http://"+admin, ""); err != nil {
+		return err
+	}
+	for ctx, cancel := context.WithTimeout(ctx, sceneWait); ; pause(ctx, 20*time.Millisecond) {
+		if _, err = d.client.Group(ctx, demoGroup); err == nil || ctx.Err() != nil {
+			cancel()
+			return err
+		}
+	}
+}
+
+const demoCaddyfile = `{
+	admin %s
+	auto_https off
+	persist_config off
+	storage file_system %s/caddy
+	understudy {
+		state_dir %s/state
+		group mdm {
+			node core1 %s
+			node core2 %s
+			node dr1 %s manual
+			probe {
+				interval 1s
+				fast_interval 100ms
+				timeout 1s
+			}
+		}
+	}
+}
+http://%s {
+	understudy mdm
+}
+`
+
+// listen opens the control: a POST breaks or mends a node.
+func (d *demo) listen() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.at = "http://" + l.Addr().String()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{node}/{deed}", func(w http.ResponseWriter, r *http.Request) {
+		n, deed := d.nodes[r.PathValue("node")], deeds[r.PathValue("deed")]
+		if n == nil || deed == nil {
+			http.Error(w, "POST /NODE/DEED; nodes: core1, core2, dr1; deeds: kill, hang, start, active, standby", http.StatusNotFound)
+			return
+		}
+		d.say("%s: %s (you)", r.PathValue("node"), r.PathValue("deed"))
+		deed(n)
+	})
+	d.control = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = d.control.Serve(l) }()
+	return nil
+}
+
+// deeds are what the control can do to a node.
+var deeds = map[string]func(*hatest.Node){
+	"kill":    (*hatest.Node).Kill,
+	"hang":    func(n *hatest.Node) { n.Break(hatest.Frozen) },
+	"start":   func(n *hatest.Node) { n.Start(); n.Mend() },
+	"active":  func(n *hatest.Node) { n.Set(ha.Active) },
+	"standby": func(n *hatest.Node) { n.Set(ha.Standby) },
+}
+
+func (d *demo) greet() {
+	fmt.Fprintf(d.out, `Everything runs on this machine alone. Ctrl-C ends it and leaves nothing behind.
+
+  clients    %s   %d requests a second are on their way
+  nodes      core1 %s (Primary)   core2 %s (Secondary)   dr1 %s (manual)
+  front      process %d, %s
+  look       understudy status --api %s      also: why, history, resume, switch, hold, release
+  break      curl -X POST %s/core1/kill      also: hang, start, active, standby; core2, dr1
+
+`, d.site, loadRate, d.nodes["core1"].Addr(), d.nodes["core2"].Addr(), d.nodes["dr1"].Addr(),
+		d.caddy.Process.Pid, filepath.Join(d.dir, "Caddyfile"), d.client.At(), d.at)
+}
+
+// say writes one line of the play.
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "%8.3f s  %s\n", time.Since(d.begun).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// perform plays a scene and then stays as long as it was told to.
+func (d *demo) perform(ctx context.Context, play scene, stay time.Duration, leave bool) error {
+	if stay > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, stay)
+		defer cancel()
+	}
+	end := context.Cause
+	if err := play(ctx, d); err != nil && end(ctx) == nil {
+		return &failure{exitUsage, "understudy: the scene did not go as it should", err.Error(), "Look into the log: " + filepath.Join(d.dir, "front.log"), readCLI}
+	}
+	if !leave && ctx.Err() == nil {
+		d.say("the scene is over; all of it stays up to be tried")
+		d.watch(ctx)
+	}
+	fmt.Fprintln(d.out)
+	d.say("%s", d.load.report())
+	return nil
+}
+
+// watch tells what happens until ctx ends.
+func (d *demo) watch(ctx context.Context) {
+	last := ""
+	_ = d.client.Follow(ctx, demoGroup, func(n api.News) {
+		if line := api.StatusLine(n.Group); n.Away == nil && line != last {
+			last = line
+			d.say("%s", line)
+		}
+	})
+}

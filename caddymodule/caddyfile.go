@@ -130,13 +130,14 @@ func (p *parser) global() {
 func (p *parser) group() {
 	var name string
 	p.text(&name)
-	path := "groups/" + name
+	path, g := "groups/"+name, new(Group)
 	if p.app.Groups[name] != nil {
 		p.fault(p.errorf("group %s stands twice", name))
+		path += "/again"
+	} else {
+		p.mark(path)
+		p.app.Groups[name] = g
 	}
-	p.mark(path)
-	g := new(Group)
-	p.app.Groups[name] = g
 	for nesting := p.Nesting(); p.NextBlock(nesting); {
 		p.mark(path + "/" + p.Val())
 		switch p.Val() {

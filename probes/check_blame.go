@@ -96,11 +96,10 @@ func (g *get) blameHandshake(err error) (ha.Cause, string) {
 // ended tells more than what the parser made of it.
 func (g *get) blameAnswer(err error) (ha.Cause, string) {
 	e, ended := g.ear, g.ear.wire.ended
-	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge), ended == errMuch:
 		return ha.Oversize, fmt.Sprintf("the page has more than %d bytes", ha.MaxPage)
-	case errors.As(err, &small):
+	case full(err):
 		return ha.Oversize, fmt.Sprintf("the headers have more than %d bytes", ha.MaxPage)
 	case late(ended) && !e.wire.some:
 		return ha.Timeout, fmt.Sprintf("no answer within %s", g.timeout)

@@ -61,8 +61,7 @@ func (e *ear) release() {
 func (e *ear) readHead() error {
 	for {
 		err := e.resp.Header.Read(e.in)
-		var small *fasthttp.ErrSmallBuffer
-		if errors.As(err, &small) && e.in.Size() < ha.MaxPage {
+		if err != nil && full(err) && e.in.Size() < ha.MaxPage {
 			e.widen()
 			err = e.resp.Header.Read(e.in)
 		}
@@ -76,6 +75,12 @@ func (e *ear) readHead() error {
 			return nil
 		}
 	}
+}
+
+// full says whether err is that the headers do not fit into the buffer.
+func full(err error) bool {
+	var small *fasthttp.ErrSmallBuffer
+	return errors.As(err, &small)
 }
 
 // widen makes room for the largest headers that are allowed. Nothing has been
@@ -108,7 +113,7 @@ func (e *ear) judgeHead() (ha.Cause, string) {
 // number.
 func (e *ear) epoch() uint64 {
 	text := e.resp.Header.Peek("X-Understudy-Epoch")
-	if len(text) > 20 {
+	if len(text) == 0 || len(text) > 20 {
 		return 0
 	}
 	epoch, err := strconv.ParseUint(string(text), 10, 64)

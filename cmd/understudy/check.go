@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,22 +50,22 @@ func (s *session) check(path string) error {
 	}
 	doc, warnings, err := adapt(path, body)
 	if err != nil {
-		return faulty(path, strings.Split(strings.TrimSpace(err.Error()), "\n"))
+		return s.faulty(path, body, strings.Split(strings.TrimSpace(err.Error()), "\n"))
 	}
 	faults, unwise := caddymodule.Check(doc)
 	if len(faults) > 0 {
-		return faulty(path, faults)
+		return s.faulty(path, body, faults)
 	}
 	var config caddy.Config
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(doc), &config); err != nil {
-		return faulty(path, []string{err.Error()})
+		return s.faulty(path, body, []string{err.Error()})
 	}
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
 	if err := caddy.Validate(&config); err != nil {
-		return faulty(path, strings.Split(err.Error(), "\n"))
+		return s.faulty(path, body, strings.Split(err.Error(), "\n"))
 	}
 	for _, w := range append(warnings, unwise...) {
-		fmt.Fprintf(s.err, "%s: warning: %s\n", filepath.Base(path), w)
+		fmt.Fprintf(s.err, "%s: warning: %s\n", path, w)
 	}
 	fmt.Fprintf(s.out, "%s: no fault\n", path)
 	return nil
@@ -85,8 +86,25 @@ func adapt(path string, body []byte) (doc []byte, warnings []string, err error) 
 	return doc, warnings, err
 }
 
-// faulty is the failure of a configuration with faults.
-func faulty(path string, faults []string) error {
-	return &failure{exitConfig, fmt.Sprintf("%s: %d faults", path, len(faults)), strings.Join(faults, "\n"),
-		"Correct the lines, then check again. A running front keeps its configuration until then.", readCaddyfile}
+// placed is how Caddy's adapter ends an error with its place.
+var placed = regexp.MustCompile(`^(?:parsing caddyfile tokens for '[^']*': )?(.*?)(?:, at (\S+:\d+))?$`)
+
+// faulty tells every fault, each with its place and the line there.
+func (s *session) faulty(path string, body []byte, faults []string) error {
+	lines := strings.Split(string(body), "\n")
+	for _, f := range faults {
+		if m := placed.FindStringSubmatch(f); m != nil {
+			if f = m[1]; m[2] != "" {
+				f = m[2] + ": " + m[1]
+			}
+		}
+		fmt.Fprintln(s.err, f)
+		rest, ok := strings.CutPrefix(f, path+":")
+		number, _, _ := strings.Cut(rest, ":")
+		if n, err := strconv.Atoi(number); ok && err == nil && n >= 1 && n <= len(lines) {
+			fmt.Fprintf(s.err, "    %s\n", strings.TrimSpace(lines[n-1]))
+		}
+	}
+	fmt.Fprintf(s.err, "%s: faults: %d; a running front keeps the configuration that it has\n", path, len(faults))
+	return quiet(exitConfig)
 }

@@ -36,7 +36,7 @@ func TestAMessageIsDeliveredAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		chat := &recorder{name: "chat"}
 		n := start(t, t.TempDir(), nil, chat)
-		time.Sleep(time.Hour) // of the bubble
+		time.Sleep(10 * time.Minute) // of the bubble
 		before := time.Now()
 		n.Tell(say(1))
 		synctest.Wait()
@@ -55,7 +55,7 @@ func TestAnOutageDelaysButLosesNothing(t *testing.T) {
 		n := start(t, dir, nil, chat, mail)
 		for i := range 10 {
 			n.Tell(say(i))
-			time.Sleep(time.Hour)
+			time.Sleep(20 * time.Minute)
 		}
 		same(t, "mail, which has no outage", mail.texts(), saying(0, 9))
 		if got := len(files(t, dir, "chat", "*.json")); got != 10 {
@@ -262,7 +262,7 @@ func TestABusyReceiverIsNotTriedBeforeItsTime(t *testing.T) {
 			})
 			n := start(t, t.TempDir(), nil, chat)
 			n.Tell(say(1))
-			time.Sleep(2 * time.Hour)
+			time.Sleep(tt.want + 2*longestWait)
 			tries := chat.attempts()
 			if len(tries) != 2 || tries[1].Sub(tries[0]) != tt.want {
 				t.Errorf("asked for %s: tried at %v, want two tries %s apart", tt.asks, tries, tt.want)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
@@ -86,7 +85,7 @@ func (h *herald) open(a *App) (end func(), err error) {
 		}
 		senders = append(senders, sender)
 	}
-	h.notifier, err = notify.New(notify.Default(a.StateDir), senders, notify.NewMetrics(metrics.NewSet()), log)
+	h.notifier, err = notify.New(notify.Default(a.StateDir), senders, notifyMetrics(), log)
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/caddyserver/caddy/v2"
@@ -14,7 +15,13 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/understudy-ha/understudy/internal/api"
+	"github.com/understudy-ha/understudy/internal/notify"
 )
+
+// notifySet holds the figures of notifications, of all configurations.
+var notifySet = metrics.NewSet()
+
+var notifyMetrics = sync.OnceValue(func() *notify.Metrics { return notify.NewMetrics(notifySet) })
 
 // writeCounters writes what the front counts, in the Prometheus text format.
 func writeCounters(to io.Writer, w watched) {
@@ -26,6 +33,7 @@ func writeCounters(to io.Writer, w watched) {
 			}
 		}
 	}
+	notifySet.WritePrometheus(to)
 }
 
 var counters = []struct {

@@ -2,7 +2,6 @@ package probes
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -263,7 +262,7 @@ func FuzzAnswersNeverHurt(f *testing.F) {
 			t.Errorf("the trace says %+v, the reading %+v", told.Reading, r)
 		}
 		if r.State.Available() && !strings.Contains(answer, "OK") {
-			t.Error(fmt.Sprintf("%q is %s", answer, r.State))
+			t.Errorf("%q is %s", answer, r.State)
 		}
 	})
 }

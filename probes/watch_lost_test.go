@@ -27,7 +27,7 @@ func TestADamagedTrafficIsHeldAndServedByTheOnlyActiveNode(t *testing.T) {
 				s.pass(time.Hour)
 				s.want(c.want)
 				if n := s.register.tries(); n > 0 {
-					t.Errorf("%d saves were tried over what cannot be read", n)
+					s.Errorf("%d saves were tried over what cannot be read", n)
 				}
 			})
 		})
@@ -59,14 +59,14 @@ func TestOutOfUnknownLeadsOnlyAForcedSwitch(t *testing.T) {
 			"resume": {}, "switch": {To: "core1"}, "reorder": {Order: []string{"core2", "core1"}}, "hold": {}, "release": {},
 		} {
 			if _, err := s.act(verb, w); err == nil {
-				t.Errorf("%s was granted", verb)
+				s.Errorf("%s was granted", verb)
 			}
 		}
 		s.must("switch", ha.Wish{To: "core1", Force: true})
 		s.want("core1 32: row 3 Stay serving; armed to core2") // learned with the switch: above every epoch that a node shows
 		stored, err := s.register.last()
 		if err != nil || stored.Serving != "core1" || stored.Hold != nil {
-			t.Errorf("stored %+v, %v", stored, err)
+			s.Errorf("stored %+v, %v", stored, err)
 		}
 	})
 }
@@ -100,7 +100,7 @@ func TestAnUnreadableRegisterIsTriedAgain(t *testing.T) {
 		s.register.trouble(func(m *memory) { m.unread = nil })
 		s.pass(0)
 		if got := s.now().Traffic; got.Serving != "core2" || !cmp.Equal(got.Order, []string{"core1", "core2", "dr1"}) {
-			t.Errorf("then %s serves, order %v", got.Serving, got.Order)
+			s.Errorf("then %s serves, order %v", got.Serving, got.Order)
 		}
 	})
 }
@@ -121,7 +121,7 @@ func TestAnUnreadableRegisterThatHasNothingBeginsAFirstStart(t *testing.T) {
 		for range 3 { // the right page of the right node
 			s.pass(5 * time.Second)
 			if got := s.node("core1").lastAsked(); !cmp.Equal(got, []ha.Page{ha.StatusPage}) {
-				t.Errorf("core1 was asked %v", got)
+				s.Errorf("core1 was asked %v", got)
 			}
 		}
 	})
@@ -137,7 +137,7 @@ func TestBeforeTheFirstStartTheRightPagesAreAskedWhateverTheRegisterDoes(t *test
 		s.watcher.Doubt("core1", "connection refused") // brings a probe before all have been read
 		s.pass(10 * time.Millisecond)
 		if got := s.node("core1"); len(got.readings(s.began)) != 2 || !cmp.Equal(got.lastAsked(), []ha.Page{ha.StatusPage}) {
-			t.Errorf("core1 was asked %v", got.asked)
+			s.Errorf("core1 was asked %v", got.asked)
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestTwoActiveNodesAreNotForgottenWhileTheDiskIsFull(t *testing.T) {
 		s.pass(time.Minute)
 		s.want("nobody: row 0 Wait unknown; alarm unknown")
 		if got := s.register.history(); !cmp.Equal(got, []string{"1  unknown"}) {
-			t.Errorf("stored %q", got)
+			s.Errorf("stored %q", got)
 		}
 	})
 }
@@ -193,8 +193,8 @@ func TestAnotherNodeBeforeTheFirstTrafficIsStoredBeginsTheStartAnew(t *testing.T
 		s.start()
 		s.pass(time.Minute)
 		s.plan.Nodes = []Node{s.plan.Nodes[1], s.cast("core3", ha.Active)}
-		if err := s.watcher.Apply(t.Context(), s.plan); err != nil {
-			t.Fatal(err)
+		if err := s.watcher.Apply(s.Context(), s.plan); err != nil {
+			s.Fatal(err)
 		}
 		s.register.trouble(func(m *memory) { m.full = nil })
 		s.pass(time.Minute)
@@ -208,7 +208,7 @@ func TestAForcedSwitchLeadsOutOfAFullDiskToo(t *testing.T) {
 		s.start()
 		s.pass(time.Minute)
 		if _, err := s.act("switch", ha.Wish{To: "core2", Force: true}); err == nil {
-			t.Error("a switch that could not be stored was granted")
+			s.Error("a switch that could not be stored was granted")
 		}
 		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
 	})

@@ -20,7 +20,7 @@ func TestAFirstStartServesNobodyBeforeEveryNodeIsRead(t *testing.T) {
 		s.pass(200 * time.Millisecond)
 		s.want("core1 1: row 3 Stay serving; armed to core2")
 		if got := s.register.history(); !cmp.Equal(got, []string{"1 core1 started"}) {
-			t.Errorf("stored %q", got)
+			s.Errorf("stored %q", got)
 		}
 	})
 }
@@ -52,7 +52,7 @@ func TestAFirstStartGoesByWhatIsActive(t *testing.T) {
 				s.pass(time.Millisecond)
 				s.want(c.want)
 				if got := s.register.history(); !cmp.Equal(got, []string{c.stored}) {
-					t.Errorf("stored %q, want %q", got, c.stored)
+					s.Errorf("stored %q, want %q", got, c.stored)
 				}
 			})
 		})
@@ -78,7 +78,7 @@ func TestAFirstStartUnderObserveIsHeld(t *testing.T) {
 		s.pass(time.Second)
 		s.want("core1 1: row 3 Stay serving")
 		if a := s.now(); a.Traffic.Hold == nil || a.ArmedWhy != ha.Held {
-			t.Errorf("hold %v, armed: %s", a.Traffic.Hold, a.ArmedWhy)
+			s.Errorf("hold %v, armed: %s", a.Traffic.Hold, a.ArmedWhy)
 		}
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core1 1: row 5 Wait held; alarm held")
@@ -105,7 +105,7 @@ func TestARestartServesAtOnceWhoServedBefore(t *testing.T) {
 		}
 		s.start()
 		if got := s.now(); got.Target != "core2" || got.Queue != ha.QueueNone || got.Traffic.Epoch != 7 {
-			t.Errorf("before a reading: requests to %q, queue %d, epoch %d", got.Target, got.Queue, got.Traffic.Epoch)
+			s.Errorf("before a reading: requests to %q, queue %d, epoch %d", got.Target, got.Queue, got.Traffic.Epoch)
 		}
 		s.pass(time.Minute) // a Primary that is back gets nothing by itself
 		s.want("core2 7: row 1 Stay dual_active (core1); alarm dual_active")
@@ -130,7 +130,7 @@ func TestARestartTakesANodeIntoTheOrderThatTheConfigurationNamesAnew(t *testing.
 		s.pass(time.Second)
 		s.want("core1 8: row 3 Stay serving; armed to core2")
 		if got := s.now().Traffic.Order; !cmp.Equal(got, []string{"core1", "core2", "dr1"}) {
-			t.Errorf("order %v", got)
+			s.Errorf("order %v", got)
 		}
 	})
 }
@@ -142,7 +142,7 @@ func TestARestartTakesTheNewOrderAsSoonAsItCanBeStored(t *testing.T) {
 		s.start()
 		s.pass(time.Minute)
 		if got := s.now(); got.Traffic.Epoch != 7 || got.Target != "core1" {
-			t.Errorf("with a full disk: %s", say(got))
+			s.Errorf("with a full disk: %s", say(got))
 		}
 		s.register.trouble(func(m *memory) { m.full = nil })
 		s.pass(6 * time.Second)
@@ -156,7 +156,7 @@ func TestTrafficOnANodeThatTheConfigurationLacksStays(t *testing.T) {
 		s.start()
 		s.pass(time.Minute)
 		if got := s.now(); got.Target != "core9" || got.Traffic.Epoch != 7 {
-			t.Errorf("got %s", say(got))
+			s.Errorf("got %s", say(got))
 		}
 	})
 }

@@ -134,7 +134,7 @@ func (s *session) probe(c *probes.Checker, f *probeFlags, pages []ha.Page) error
 
 // explain tells one probe as it went over the wire.
 func explain(out io.Writer, t probes.Trace) {
-	address := "no connection"
+	address := "no connection; the request would have been"
 	if t.Address != "" {
 		address = "connected to " + t.Address
 	}

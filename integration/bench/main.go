@@ -28,14 +28,15 @@ import (
 
 // options are the flags.
 type options struct {
-	binary  string
-	runs    int
-	rate    int
-	posts   int
-	pairs   int
-	slice   time.Duration
-	groups  string
-	measure time.Duration
+	binary   string
+	runs     int
+	rate     int
+	posts    int
+	pairs    int
+	slice    time.Duration
+	groups   string
+	measure  time.Duration
+	profiles string
 }
 
 // bench is one run of the program.
@@ -127,6 +128,7 @@ func (b *bench) parse(args []string) ([]string, error) {
 	flags.DurationVar(&b.slice, "slice", 2*time.Second, "how long one variant is loaded in one round of throughput")
 	flags.StringVar(&b.groups, "groups", "10,100,1000,10000", "sizes of scale")
 	flags.DurationVar(&b.measure, "measure", 30*time.Second, "how long each size of scale is measured")
+	flags.StringVar(&b.profiles, "profile", "", "folder for profiles of our process; taking them costs it some of what is measured")
 	short := flags.Bool("short", false, "one run, 4 pairs, 10 and 100 groups for 10s: to see that everything works")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

@@ -100,12 +100,16 @@ func (b *bench) watch(ctx context.Context, size int, p program, config string) (
 	if err := nodes.warm(ctx, front, size); err != nil {
 		return e, err
 	}
-	if e, err = nodes.effort(ctx, front, b.measure); err != nil {
+	if config != "scale.caddyfile" {
+		return nodes.effort(ctx, front, b.measure)
+	}
+	profiled := b.profile(ctx, s.Admin, fmt.Sprintf("profile?seconds=%.0f", b.measure.Seconds()/2), fmt.Sprintf("scale-%d-cpu", size))
+	e, err = nodes.effort(ctx, front, b.measure)
+	profiled()
+	if err != nil {
 		return e, err
 	}
-	if config != "scale.caddyfile" {
-		return e, nil
-	}
+	b.profile(ctx, s.Admin, "heap", fmt.Sprintf("scale-%d-heap", size))()
 	metrics := "http://" + s.Admin + "/understudy/metrics"
 	late, err := scrape(ctx, metrics, "understudy_probe_late_seconds")
 	if err != nil {

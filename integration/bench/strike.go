@@ -117,6 +117,9 @@ func (b *bench) strike(ctx context.Context, f front, k strike) (r result, err er
 	if err == nil {
 		err = s.nodes[0].signal(k.signal)
 	}
+	if k.resume && f.name == fronts[0].name && pause(ctx, 3*time.Second) == nil {
+		b.profile(ctx, s.Admin, "heap", "hang-heap")()
+	}
 	clients.Wait()
 	if err != nil {
 		return r, err

@@ -111,7 +111,11 @@ func (b *bench) rounds(ctx context.Context, variants []*variant, first, count in
 	}
 	for round := first; round < first+count; round++ {
 		for i := range variants {
-			if err := variants[(round+i)%len(variants)].measure(ctx, b.slice); err != nil {
+			v := variants[(round+i)%len(variants)]
+			profiled := b.profile(ctx, v.at.Admin, fmt.Sprintf("profile?seconds=%.0f", b.slice.Seconds()), fmt.Sprintf("throughput-%d-%d-cpu", (round+i)%len(variants), round))
+			err := v.measure(ctx, b.slice)
+			profiled()
+			if err != nil {
 				return err
 			}
 		}

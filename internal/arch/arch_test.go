@@ -65,7 +65,10 @@ var homes = map[string][]string{
 	"github.com/jackc/pgx/v5":             {"haengine"},
 	"github.com/mholt/caddy-l4":           {"caddymodule", "cmd"},
 	"github.com/miekg/dns":                {"dnsgtm"},
+	"github.com/pires/go-proxyproto":      {"caddymodule"},
 	"github.com/prometheus/client_golang": {"caddymodule"},
+	"github.com/prometheus/client_model":  {"caddymodule"},
+	"github.com/prometheus/common":        {"caddymodule"},
 	"github.com/rogpeppe/go-internal":     {inTests},
 	"github.com/skeema/knownhosts":        {"internal/remote"},
 	"github.com/sony/gobreaker/v2":        {"probes", "internal/notify"},
@@ -97,7 +100,12 @@ type source struct {
 	file  *ast.File
 }
 
-func (s source) test() bool { return strings.HasSuffix(s.path, "_test.go") }
+// test says whether a file is there for tests alone: one of a package, or one
+// of a suite that several packages run, such as register/registertest.
+func (s source) test() bool {
+	room := path.Base(path.Dir(s.path))
+	return strings.HasSuffix(s.path, "_test.go") || (strings.HasSuffix(room, "test") && room != "hatest")
+}
 
 func (s source) at(pos token.Pos) string {
 	return s.path + ":" + strconv.Itoa(s.fset.Position(pos).Line)

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/understudy-ha/understudy/internal/api/apitest"
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// The stories of testdata/script run the real binary against the API of a
+// group in memory. Beside the commands of testscript they have:
+//
+//	exits CODE COMMAND…      run a command that ends with this exit code
+//	lose NODE                the node misses as many readings as make it down
+//	reads NODE STATE         a probe reads the node in a state
+//	later DURATION           time passes
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			m := apitest.New()
+			m.Pair()
+			f, stop := serve(m)
+			e.Defer(stop)
+			e.Values[front{}] = f
+			e.Setenv("UNDERSTUDY_API", f.url)
+			e.Setenv("USER", "anna")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"lose":  func(ts *testscript.TestScript, _ bool, args []string) { frontOf(ts).Lose("mdm", args[0]) },
+			"reads": func(ts *testscript.TestScript, _ bool, args []string) {
+				var state ha.State
+				ts.Check(state.UnmarshalText([]byte(args[1])))
+				frontOf(ts).Advance(time.Second)
+				frontOf(ts).Read("mdm", args[0], state)
+			},
+			"later": func(ts *testscript.TestScript, _ bool, args []string) {
+				d, err := time.ParseDuration(args[0])
+				ts.Check(err)
+				frontOf(ts).Advance(d)
+			},
+		},
+	})
+}
+
+func frontOf(ts *testscript.TestScript) *front { return ts.Value(front{}).(*front) }
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%v: got exit code %d, want %d", args[1:], got, want)
+	}
+}

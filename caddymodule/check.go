@@ -1,8 +1,18 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/internal/register"
 )
 
 // Check gives the faults and warnings of the understudy app in a Caddy
@@ -26,8 +36,43 @@ func Check(config []byte) (faults, warnings []string) {
 	if len(faults) > 0 {
 		return faults, nil
 	}
-	for _, w := range a.warnings() {
+	for _, w := range append(a.warnings(), a.stored()...) {
 		warnings = append(warnings, fmt.Sprintf("%s: %s", w.path, w.text))
 	}
 	return nil, warnings
+}
+
+// stored names what differs from the stored Traffic, where there is one that
+// can be read. The configuration may be for another machine, so it is no fault.
+func (a *App) stored() (f faults) {
+	dir := a.StateDir
+	if dir == "" {
+		dir = filepath.Join(caddy.AppDataDir(), "understudy")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil
+	}
+	r, err := register.OpenDir(dir)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = r.Close() }()
+	for _, name := range a.names() {
+		t, err := r.Load(context.Background(), name)
+		if err != nil {
+			continue
+		}
+		var configured []string
+		for _, n := range a.Groups[name].Nodes {
+			configured = append(configured, n.Name)
+		}
+		fitted, _, err := ha.Fit(t, configured, time.Now())
+		switch {
+		case err != nil:
+			f.add("groups/"+name, "%s", err)
+		case !slices.Equal(fitted.Order, configured):
+			f.add("groups/"+name, "the order in force is %v since a person changed it; this configuration says %v, and that is not used", fitted.Order, configured)
+		}
+	}
+	return f
 }

@@ -93,9 +93,7 @@ func (p plan) writeGroup(say func(int, string, ...any)) {
 	settings := maps.Clone(quick)
 	maps.Copy(settings, p.probe)
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if settings[key] != "-" { // a flag has no value, and "" takes a setting away
-			say(4, "%s %s", key, settings[key])
-		}
+		say(4, "%s %s", key, settings[key])
 	}
 	say(3, "}")
 	for _, line := range p.group {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +21,11 @@ type loop struct {
 	traffic ha.Traffic
 	view    ha.View
 	stored  error                // why the last Save failed, nil if it did not
-	blocked bool                 // the register could not be read or written at the start and is tried again
+	blocked bool                 // the register could not be read, or not take the first Traffic: it is tried again
+	first   *ha.Traffic          // the first Traffic, while the register does not take it
+	unfit   bool                 // the order in force may not be the plan's: it is tried again
+	changes <-chan struct{}      // the register's; nil while it cannot be watched: it is tried again
+	deaf    bool                 // that has been logged
 	next    map[string]*schedule // by node
 	recent  recent
 	timer   *time.Timer
@@ -31,119 +37,59 @@ type schedule struct {
 	key    string
 	due    time.Time
 	busy   bool          // a probe is under way
-	kicked time.Time     // when evidence last brought a probe forward
-	phase  time.Duration // added once after the first reading, so that groups spread over the interval
+	kicked time.Time     // to when evidence last brought a probe forward
+	phase  time.Duration // taken off once after the first reading, so that groups spread over the interval
+}
+
+// found is what a probe learned for a schedule; it is void if the node has
+// another by now.
+type found struct {
+	*schedule
+	ha.Reading
 }
 
 // Run watches the group by plan until ctx ends. It returns when the last probe
-// has ended.
+// has ended. A Watcher runs once.
 func (w *Watcher) Run(ctx context.Context, plan Plan) {
-	defer close(w.done)
 	l := &loop{Watcher: w, ctx: ctx, next: map[string]*schedule{}, recent: recent{}, timer: time.NewTimer(0)}
 	defer l.timer.Stop()
+	l.watch() // before load, so that no change is missed between the two
+	l.adopt(plan)
 	l.load()
-	if err := l.apply(plan); err != nil {
-		w.log.Error("the configuration does not fit the stored traffic", "error", err)
-		l.adopt(plan)
-	}
-	changes, err := w.register.Watch(ctx, w.group)
-	if err != nil {
-		w.log.Error("the register cannot be watched; changes by other processes are seen late", "error", err)
-	}
 	for ctx.Err() == nil {
 		l.decide()
 		l.probe()
 		select {
 		case <-ctx.Done():
 		case <-l.timer.C:
-		case r := <-w.readings:
-			l.observe(r)
+		case f := <-w.found:
+			l.observe(f)
 		case o := <-w.orders:
 			o.do(l)
 			l.decide()
 			close(o.done)
-		case _, open := <-changes:
+		case _, open := <-l.changes:
 			if !open {
-				changes = nil
+				l.changes = nil
 				break
 			}
 			l.reload()
 		}
 	}
-	go func() { // readings that nobody waits for any more
-		for range w.readings {
-		}
+	close(w.done)
+	go func() {
+		l.probing.Wait()
+		close(w.found)
 	}()
-	l.probing.Wait()
-	close(w.readings)
-}
-
-// load takes the stored Traffic into force.
-func (l *loop) load() {
-	t, err := l.register.Load(l.ctx, l.group)
-	var damaged *ha.Damaged
-	l.blocked = false
-	switch {
-	case err == nil:
-		l.traffic = t
-	case errors.Is(err, ha.ErrNone):
-		l.traffic = ha.Traffic{Group: l.group}
-	case errors.As(err, &damaged):
-		l.log.Error("the stored traffic cannot be read; the group is held", "error", err)
-		l.traffic = ha.Lost(l.group, l.plan.names(), damaged.Floor, damaged.Why, time.Now())
-	default:
-		l.log.Error("the register cannot be read; the group is held and it is tried again", "error", err)
-		l.wait(err)
-	}
-}
-
-// wait holds the group until the register works again.
-func (l *loop) wait(err error) {
-	l.traffic = ha.Lost(l.group, l.plan.names(), 0, err.Error(), time.Now())
-	l.blocked = true
-}
-
-// retry loads anew what could not be loaded or stored at the start.
-func (l *loop) retry() {
-	_, err := l.register.Load(l.ctx, l.group)
-	var damaged *ha.Damaged
-	if err == nil || errors.Is(err, ha.ErrNone) || errors.As(err, &damaged) {
-		l.load()
-	}
-}
-
-// reload takes over what another process has stored. A Traffic that cannot be
-// read any more leaves the one in force as it is: it is known to have held.
-func (l *loop) reload() {
-	t, err := l.register.Load(l.ctx, l.group)
-	switch {
-	case errors.Is(err, ha.ErrNone) && l.traffic.Epoch > 0 && l.traffic.Serving != "":
-		l.log.Warn("the stored traffic is gone; storing it again", "epoch", l.traffic.Epoch)
-		if err := l.register.Save(l.ctx, 0, l.traffic); err != nil {
-			l.log.Error("traffic cannot be stored", "error", err)
-		}
-	case errors.Is(err, ha.ErrNone):
-	case err != nil:
-		l.log.Error("the register cannot be read; traffic stays as it was", "error", err)
-	case t.Epoch > l.traffic.Epoch || l.blocked:
-		l.traffic, l.stored, l.blocked = t, nil, false
-	case t.Epoch < l.traffic.Epoch:
-		l.log.Error("the register went back; traffic stays as it was", "epoch", l.traffic.Epoch, "stored", t.Epoch)
+	for range w.found { // what nobody waits for any more
+		continue
 	}
 }
 
 // apply takes a new plan into force, or says why it does not fit.
 func (l *loop) apply(p Plan) error {
-	if l.traffic.Epoch > 0 {
-		t, changed, err := ha.Fit(l.traffic, p.names(), time.Now())
-		if err != nil {
-			return err
-		}
-		if changed && l.traffic.Serving != "" {
-			if err := l.save(t); err != nil {
-				return fmt.Errorf("store the changed order of group %s: %w", l.group, err)
-			}
-		}
+	if err := l.fit(p); err != nil {
+		return err
 	}
 	l.adopt(p)
 	return nil
@@ -162,51 +108,48 @@ func (l *loop) adopt(p Plan) {
 		anew = append(anew, n.Name)
 		next[n.Name] = &schedule{key: n.Key, due: time.Now(), phase: rand.N(max(p.Rules.Interval, 1))} // #nosec G404 -- spread, not secrecy
 	}
+	if !slices.Equal(l.plan.names(), p.names()) {
+		l.first = nil // another start
+	}
 	l.plan, l.next = p, next
 	l.view = l.view.Keep(p.names(), anew)
-	if l.traffic.Epoch == 0 || l.traffic.Serving == "" {
-		l.traffic.Order = p.names()
-	}
+	maps.DeleteFunc(l.recent, func(node string, _ *ring) bool { return next[node] == nil || slices.Contains(anew, node) })
+	l.hurry(ha.Urgent(l.traffic, l.view)) // the new rules may want readings sooner
+	l.unfit = true
 }
 
 // observe takes in one reading.
-func (l *loop) observe(r ha.Reading) {
-	s := l.next[r.Node]
-	if s == nil {
+func (l *loop) observe(f found) {
+	r, s := f.Reading, f.schedule
+	if l.next[r.Node] != s {
 		return
 	}
 	s.busy = false
 	l.figures.count(r)
 	l.recent.add(r)
 	l.view = l.view.Observe(r, l.traffic.Serving, l.plan.Rules.Fall)
-	s.due = l.plan.Rules.Due(r, ha.Urgent(l.traffic, l.view))
-	if !ha.Urgent(l.traffic, l.view) {
-		s.due = s.due.Add(jitter(l.plan.Rules.Interval) - s.phase)
-		s.phase = 0
-	}
 	if ha.Urgent(l.traffic, l.view) {
-		l.hurry()
+		s.due = l.plan.Rules.Due(r, true)
+		l.hurry(true)
+		return
 	}
+	s.due = later(r.End(), l.plan.Rules.Due(r, false).Add(jitter(l.plan.Rules.Interval)-s.phase))
+	s.phase = 0
 }
 
-// hurry brings the other nodes' probes forward to the fast interval.
-func (l *loop) hurry() {
+// hurry brings probes forward to when the rules want them at the latest.
+func (l *loop) hurry(urgent bool) {
 	now := time.Now()
 	for _, sight := range l.view {
 		if s := l.next[sight.Node]; s != nil && sight.Known() {
-			due := l.plan.Rules.Due(sight.Last, true)
-			if due.Before(now) {
-				due = now
-			}
-			if due.Before(s.due) {
-				s.due = due
-			}
+			s.due = earlier(s.due, later(now, l.plan.Rules.Due(sight.Last, urgent)))
 		}
 	}
 }
 
 // doubt notes that live traffic to a node has failed. Only news brings a probe
-// forward, and not more often than the fast interval.
+// of a node that has missed none forward, and not more often than the fast
+// interval.
 func (l *loop) doubt(node, why string, at time.Time) {
 	view, news := l.view.Doubt(node, at)
 	s := l.next[node]
@@ -215,10 +158,11 @@ func (l *loop) doubt(node, why string, at time.Time) {
 	}
 	l.view = view
 	l.log.Warn("live traffic failed", "node", node, "why", why)
-	if now := time.Now(); now.Sub(s.kicked) >= l.plan.Rules.FastInterval {
-		s.kicked, s.due = now, now
+	kick := later(time.Now(), s.kicked.Add(l.plan.Rules.FastInterval))
+	if view.Of(node).Misses == 0 && kick.Before(s.due) {
+		s.kicked, s.due = kick, kick
 	}
-	l.hurry()
+	l.hurry(true)
 }
 
 // probe starts the probes that are due and sets the timer for the next one.
@@ -242,7 +186,7 @@ func (l *loop) probe() {
 		}
 		s.busy = true
 		l.figures.late(now.Sub(s.due))
-		l.start(n.Looker, ha.Pages(l.traffic.Order, l.traffic.Serving, n.Name))
+		l.start(n.Looker, s, ha.Pages(l.traffic.Order, l.traffic.Serving, n.Name))
 	}
 	if q := l.traffic.QueueUntil; q.After(now) && q.Before(wake) {
 		wake = q
@@ -250,8 +194,8 @@ func (l *loop) probe() {
 	l.timer.Reset(wake.Sub(now))
 }
 
-func (l *loop) start(looker Looker, pages []ha.Page) {
-	l.probing.Go(func() { l.readings <- looker.Check(pages) })
+func (l *loop) start(looker Looker, s *schedule, pages []ha.Page) {
+	l.probing.Go(func() { l.found <- found{s, looker.Check(pages)} })
 }
 
 // decide brings Traffic to where the rule has it and publishes the Situation.
@@ -259,16 +203,14 @@ func (l *loop) decide() {
 	if l.ctx.Err() != nil {
 		return
 	}
-	if l.blocked {
-		l.retry()
-	}
+	l.mend()
 	l.begin()
 	l.traffic = ha.Provide(l.traffic, l.view)
 	if t, learned := ha.Learn(l.traffic, l.view, time.Now()); learned && l.traffic.Serving != "" {
 		_ = l.save(t)
 	}
 	s := l.assess()
-	for range 3 { // each turn follows another process's change
+	for range turns {
 		if s.Decision.Verb != ha.FailOver {
 			break
 		}
@@ -300,25 +242,8 @@ func (l *loop) begin() {
 	}
 	if err := l.save(t); err != nil && !errors.Is(err, ha.ErrStale) {
 		l.wait(err)
+		l.first = &t // of a later View less may be known than of this one
 	}
-}
-
-// save stores t in place of the Traffic in force and takes it into force. If
-// another process was first, its Traffic comes into force instead.
-func (l *loop) save(t ha.Traffic) error {
-	err := l.register.Save(l.ctx, l.traffic.Epoch, t)
-	switch {
-	case err == nil:
-		l.traffic, l.stored = t, nil
-	case errors.Is(err, ha.ErrStale):
-		l.reload()
-	default:
-		if l.stored == nil {
-			l.log.Error("traffic cannot be stored, so it does not move", "error", err)
-		}
-		l.stored = err
-	}
-	return err
 }
 
 // act does a person's wish.
@@ -346,4 +271,18 @@ func jitter(interval time.Duration) time.Duration {
 		return 0
 	}
 	return rand.N(2*tenth+1) - tenth // #nosec G404 -- spread, not secrecy
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -71,13 +71,13 @@ type Watcher struct {
 	log      *slog.Logger
 	figures  figures
 
-	readings chan ha.Reading
-	orders   chan order
-	done     chan struct{} // closed when Run has returned
+	found  chan found
+	orders chan order
+	done   chan struct{} // closed when the loop has ended and takes no more orders
 
 	situation atomic.Pointer[ha.Situation]
 
-	mu        sync.Mutex // guards the field below
+	mu        sync.Mutex // guards the field below; held while followers are told
 	followers []*follower
 }
 
@@ -97,7 +97,7 @@ var ErrStopped = errors.New("the watcher of this group has stopped")
 func NewWatcher(group string, register Register, log *slog.Logger) *Watcher {
 	w := &Watcher{
 		group: group, register: register, log: log.With("group", group),
-		readings: make(chan ha.Reading), orders: make(chan order), done: make(chan struct{}),
+		found: make(chan found), orders: make(chan order), done: make(chan struct{}),
 	}
 	w.situation.Store(&ha.Situation{Traffic: ha.Traffic{Group: group}, Queue: ha.QueueAll})
 	return w
@@ -111,7 +111,8 @@ func (w *Watcher) Situation() ha.Situation { return *w.situation.Load() }
 
 // Follow has tell called with every Situation that differs from the one
 // before, first with the present one, until the returned function is called.
-// It runs in the Watcher's loop and must not block.
+// All calls but the first are made by the Watcher's loop: tell must not block,
+// and ask nothing of the Watcher but its Situation.
 func (w *Watcher) Follow(tell func(ha.Situation)) (stop func()) {
 	f := &follower{tell: tell}
 	w.mu.Lock()
@@ -181,13 +182,13 @@ func (w *Watcher) ask(ctx context.Context, do func(*loop)) error {
 
 // publish makes s the Situation and tells the followers if it is news.
 func (w *Watcher) publish(s ha.Situation) {
+	w.mu.Lock() // before the swap, so that one who begins to follow is told of s once
+	defer w.mu.Unlock()
 	before := w.situation.Swap(&s)
 	if s.Same(*before) {
 		return
 	}
 	w.report(*before, s)
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, f := range w.followers {
 		f.tell(s)
 	}
@@ -195,7 +196,11 @@ func (w *Watcher) publish(s ha.Situation) {
 
 // report logs and counts what changed.
 func (w *Watcher) report(before, s ha.Situation) {
-	if s.Traffic.Epoch != before.Traffic.Epoch && s.Traffic.Epoch > 0 {
+	switch {
+	case s.Traffic.Epoch == before.Traffic.Epoch || s.Traffic.Epoch == 0:
+	case before.At.IsZero():
+		w.log.Info("traffic found", "serving", s.Traffic.Serving, "epoch", s.Traffic.Epoch, "cause", s.Traffic.Cause)
+	default:
 		w.figures.transitions.Add(1)
 		w.log.Info("traffic changed", "serving", s.Traffic.Serving, "from", before.Traffic.Serving,
 			"epoch", s.Traffic.Epoch, "cause", s.Traffic.Cause, "actor", s.Traffic.Actor, "reason", s.Traffic.Words)

@@ -100,12 +100,18 @@ var mutants = []mutant{
 			t.Hold = &ha.Hold{}
 		}
 	})},
-	{1, "another Active node is overlooked", others(func(s *ha.Sight) {
-		if active(*s) && s.Misses == 0 {
-			s.Last.State = ha.Standby
+	{1, "another Active node is overlooked", bent(func(d ha.Decision, _ ha.Traffic, _ ha.View, _ ha.Rules) ha.Decision {
+		if d.Row == 1 {
+			return ha.Decision{Verb: ha.Stay, Reason: ha.Serving, Row: 3}
 		}
+		return d
 	})},
-	{1, "an Active node after the serving one is overlooked", without(func(s ha.Sight, _ ha.Rules) bool { return active(s) })},
+	{1, "an Active node before the serving one is overlooked", bent(func(d ha.Decision, t ha.Traffic, _ ha.View, _ ha.Rules) ha.Decision {
+		if d.Row == 1 && slices.Index(t.Order, d.About) < slices.Index(t.Order, t.Serving) {
+			return ha.Decision{Verb: ha.Stay, Reason: ha.Serving, Row: 3}
+		}
+		return d
+	})},
 	{1, "two Active nodes make traffic move to the other", fails(1, inOrder, active)},
 	{2, "a serving node may read Standby for ever", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) { r.PromotionTime = 1 << 60 })},
 	{2, "a serving node may not read Standby at all", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) { r.PromotionTime = 0 })},
@@ -114,7 +120,7 @@ var mutants = []mutant{
 	{2, "promotion_time counts from when traffic came only", serving(func(s *ha.Sight, _ ha.Rules) { s.Since = time.Time{} })},
 	{2, "a node that is not promoted in time is left", fails(2, after, standby)},
 	{3, "traffic goes back as soon as the first in order is Active", bent(func(d ha.Decision, t ha.Traffic, v ha.View, _ ha.Rules) ha.Decision {
-		if first := v.Of(t.Order[0]); t.Serving != first.Node && active(first) {
+		if first := v.Of(t.Order[0]); t.Serving != "" && t.Serving != first.Node && active(first) {
 			return ha.Decision{Verb: ha.FailOver, Reason: ha.Resumed, Row: d.Row, To: first.Node}
 		}
 		return d
@@ -183,7 +189,7 @@ var mutants = []mutant{
 	})},
 	{9, "follow does not ask what the node was at the first miss", others(func(s *ha.Sight) { s.AtMiss = ha.Standby })},
 	{9, "follow never follows", others(func(s *ha.Sight) { s.AtMiss = ha.Active })},
-	{9, "follow does not ask whose first miss it was", serving(func(s *ha.Sight, _ ha.Rules) { s.Noted = !s.Noted })},
+	{9, "follow forgets whose first miss it was", serving(func(s *ha.Sight, _ ha.Rules) { s.Noted = !s.Noted })},
 	{9, "epoch follows the same epoch", others(func(s *ha.Sight) { s.Last.Epoch++ })},
 	{9, "epoch does not compare with what was seen before", given(func(t *ha.Traffic, _ ha.View, _ *ha.Rules) { t.NodeEpochs = nil })},
 	{9, "epoch does not compare with the last page", serving(func(s *ha.Sight, _ ha.Rules) { s.Last.Epoch = 0 })},

@@ -171,6 +171,28 @@ func TestEveryDamagedFileIsKept(t *testing.T) {
 	}
 }
 
+// The kernel lets nobody link a file of somebody else's that he cannot write.
+func TestADamagedFileOfAnotherUserIsKept(t *testing.T) {
+	t.Parallel()
+	d := openFor(t, t.TempDir(), never)
+	write(t, d.file("app", trafficFile), []byte("damaged"))
+	if err := os.Chmod(d.file("app", trafficFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(d.path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	asNobody(t, d.path, func() {
+		if err := d.Save(t.Context(), 0, forced("app", 1)); err != nil {
+			t.Error(err)
+		}
+		wantLoad(t, d, forced("app", 1))
+		if got := read(t, d.file("app", damagedFile+"1")); string(got) != "damaged" {
+			t.Errorf("kept %q, want the damaged file", got)
+		}
+	})
+}
+
 func TestTheFloorComesFromWhateverCanBeRead(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,6 +144,21 @@ func TestASaveIntoAnUnwritablePlaceLeavesTheOldTraffic(t *testing.T) {
 	wantEpochs(t, d, "app", 10, 1)
 }
 
+func TestSaveLeavesItsArgumentAsItIs(t *testing.T) {
+	t.Parallel()
+	d := openFor(t, t.TempDir(), never)
+	given := traffic("app", 1)
+	given.Evidence = []ha.Reading{{Node: "mi1", At: time.Now()}}
+	given.Hold = &ha.Hold{Since: time.Now()}
+	reading, hold := given.Evidence[0], *given.Hold
+	if err := d.Save(t.Context(), 0, given); err != nil {
+		t.Fatal(err)
+	}
+	if given.Evidence[0] != reading || *given.Hold != hold {
+		t.Errorf("got %+v and %+v, want %+v and %+v", given.Evidence[0], *given.Hold, reading, hold)
+	}
+}
+
 func TestALostDirectoryIsAnErrorAndNoFirstStart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
@@ -180,6 +196,36 @@ func TestAStoppedHolderDelaysASaveAndNoLoad(t *testing.T) {
 		t.Error(err)
 	}
 	wantEpochs(t, d, "app", 10, 2, 3)
+}
+
+func TestErrorsOfTheKernelSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	d := &Dir{path: "/state"}
+	for err, want := range map[syscall.Errno]string{
+		syscall.ENOSPC: "free space on the file system of /state",
+		syscall.EDQUOT: "free space on the file system of /state",
+		syscall.EFBIG:  "ulimit -f",
+		syscall.EROFS:  "mount the file system of /state writable",
+		syscall.EACCES: "mode 2770",
+		syscall.EPERM:  "mode 2770",
+		syscall.ENOENT: "bring the directory /state back",
+		syscall.EIO:    "input/output error",
+	} {
+		got := d.advise(&fs.PathError{Op: "write", Path: "/state/app.traffic", Err: err})
+		if !errors.Is(got, err) || !strings.Contains(got.Error(), want) {
+			t.Errorf("%v: got %q, want it to say %q", err, got, want)
+		}
+	}
+	for err, want := range map[syscall.Errno]string{
+		syscall.EMFILE: "fs.inotify.max_user_instances",
+		syscall.ENOSPC: "fs.inotify.max_user_watches",
+		syscall.EACCES: "mode 2770",
+		syscall.EIO:    "",
+	} {
+		if got := inotifyAdvice(err); !strings.Contains(got, want) || (want == "" && got != "") {
+			t.Errorf("%v: got %q, want it to say %q", err, got, want)
+		}
+	}
 }
 
 func TestTheFileIsForPeopleToRead(t *testing.T) {

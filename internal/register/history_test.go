@@ -35,6 +35,7 @@ func TestAHistoryThatLacksTheNewestIsHealed(t *testing.T) {
 				path := d.file(heal, historyFile)
 				write(t, path, tt.spoil(bytes.SplitAfter(read(t, path), []byte("\n"))))
 				wantEpochs(t, d, heal, 10, tt.want...) // even before
+				wantEpochs(t, d, heal, 1, 3)
 				switch heal {
 				case "load":
 					wantLoad(t, d, traffic(heal, 3))

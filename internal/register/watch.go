@@ -48,7 +48,7 @@ func (d *Dir) deafen(group string, ear chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.subjects[group]
-	if s == nil || s.ears[ear] == nil {
+	if s == nil { // closed meanwhile
 		return
 	}
 	delete(s.ears, ear)

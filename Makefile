@@ -5,7 +5,7 @@ SHELL    := /bin/bash
 GO       ?= go
 PREFIX   ?= /usr/local
 FUZZTIME ?= 30s
-COUNT    ?= 5
+COUNT    ?= 3
 # One seed for the order of the tests and for the samples they draw; the same
 # seed gives the same run: make test SEED=...
 SEED     := $(or $(SEED),$(shell date +%s))
@@ -51,9 +51,9 @@ story: ## the stories of integration/: real binaries, real servers
 	@echo "seed $(SEED)"
 	$(TEST) -race -timeout 15m -v $(or $(STORIES),$(error there is no folder integration))
 
-bench: ## speed, beside the peers in one run; COUNT runs each
+bench: build ## speed, beside the peers in one run of 15 minutes; ARGS="-short crash hang" for less
 	tools/deps.sh --for bench
-	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -p 1 -timeout 60m ./...
+	$(GO) run ./integration/bench -runs $(COUNT) $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME
 	@{ grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . || echo "there is no fuzz target" >&2; } | while IFS=: read -r file func; do \

@@ -62,7 +62,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		w.WriteHeader(499)
 		return nil
 	}
-	return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	turnedAway := caddyhttp.Error(http.StatusServiceUnavailable, err)
+	turnedAway.StatusCode = http.StatusServiceUnavailable // err may carry the 502 of an attempt that failed before
+	return turnedAway
 }
 
 var (

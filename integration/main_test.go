@@ -48,7 +48,8 @@ func withBinary(run func() int) int {
 		return 1
 	}
 	understudy = filepath.Join(dir, "understudy")
-	build := exec.Command("go", "build", "-o", understudy, "github.com/understudy-ha/understudy/cmd/understudy")
+	// As make build does it: the binary that people get, and its cache.
+	build := exec.Command("go", "build", "-trimpath", "-o", understudy, "github.com/understudy-ha/understudy/cmd/understudy")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)

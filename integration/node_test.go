@@ -87,7 +87,8 @@ const childSpec = "UNDERSTUDY_CHILD"
 // child is a node in a process of its own, which can be killed with -9 and
 // stopped. It keeps its port and its count of requests over that.
 type child struct {
-	t *testing.T
+	t   *testing.T
+	log *output
 
 	mu    sync.Mutex // one order at a time; guards the fields below
 	birth birth
@@ -102,7 +103,7 @@ type child struct {
 // newChild starts a node that ends with the test.
 func newChild(t *testing.T, name string, state ha.State) *child {
 	t.Helper()
-	c := &child{t: t, birth: birth{Name: name, Listen: loopback(freePort(t)), State: state}, came: map[told]int{}}
+	c := &child{t: t, log: new(output), birth: birth{Name: name, Listen: loopback(freePort(t)), State: state}, came: map[told]int{}}
 	c.Start()
 	return c
 }
@@ -128,7 +129,7 @@ func (c *child) Start() {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), childSpec+"="+string(spec))
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = c.log
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		c.t.Fatal(err)
@@ -170,7 +171,7 @@ func (c *child) wait(what string) told {
 	select {
 	case say, ok := <-c.done:
 		if !ok {
-			c.t.Fatalf("%s: the node's process ended before %s", c.birth.Name, what)
+			c.t.Fatalf("%s: the node's process ended before %s:\n%s", c.birth.Name, what, c.log)
 		}
 		return say
 	case <-time.After(patience):

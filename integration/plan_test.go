@@ -42,6 +42,9 @@ func (p plan) caddyfile(at places) string {
 	}
 	say(0, "{")
 	say(1, "admin unix/%s", at.admin)
+	say(1, "log {") // the stories ask the API hundreds of times
+	say(2, "exclude admin.api")
+	say(1, "}")
 	say(1, "storage file_system %s", at.data)
 	for _, line := range p.global {
 		say(1, "%s", line)

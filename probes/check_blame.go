@@ -46,18 +46,13 @@ func (u unreached) Error() string {
 }
 
 // Unwrap gives the fault of the address that was preferred.
-func (u unreached) Unwrap() error {
-	if len(u) == 0 {
-		return nil
-	}
-	return u[0].err
-}
+func (u unreached) Unwrap() error { return u[0].err }
 
 func (a unreachedAddr) String() string {
 	var number syscall.Errno
 	switch {
 	case late(a.err):
-		return fmt.Sprintf("no connection to %s within %s", a.addr, round(a.within))
+		return fmt.Sprintf("no connection to %s within %s", a.addr, a.within.Round(time.Millisecond))
 	case errors.Is(a.err, syscall.ECONNREFUSED):
 		return "nobody listens at " + a.addr
 	case errors.As(a.err, &number):
@@ -129,12 +124,4 @@ func late(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
 		(errors.As(err, &timeout) && timeout.Timeout())
-}
-
-// round gives a time as people say it.
-func round(d time.Duration) time.Duration {
-	if d >= 10*time.Millisecond {
-		return d.Round(time.Millisecond)
-	}
-	return d.Round(time.Microsecond)
 }

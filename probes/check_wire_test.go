@@ -2,11 +2,16 @@ package probes
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/ha"
@@ -181,6 +186,29 @@ func TestABodyTooLargeIsNotEvenBegun(t *testing.T) {
 	wantVerdict(t, c.Check(statusPage), "oversize: the page has more than 16384 bytes")
 	if err := <-heard; err == nil {
 		t.Error("a byte of the body was read")
+	}
+}
+
+func TestAConnectionThatIsNotMadeHasItsCause(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{syscall.ECONNREFUSED, "refused: nobody listens at core1.example:80"},
+		{syscall.EHOSTUNREACH, "refused: cannot connect to core1.example:80: no route to host"},
+		{syscall.EMFILE, "refused: cannot connect to core1.example:80: too many open files"},
+		{syscall.ECONNRESET, "reset: cannot connect to core1.example:80: connection reset by peer"},
+		{syscall.ETIMEDOUT, "timeout: no connection to core1.example:80 within 10s"},
+		{os.ErrDeadlineExceeded, "timeout: no connection to core1.example:80 within 10s"},
+		{errors.New("the tunnel is\nclosed"), "refused: cannot connect to core1.example:80: dial: the tunnel is closed"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := checker(t, Target{URL: "http://core1.example", Dial: func(string, time.Duration) (net.Conn, error) {
+				return nil, fmt.Errorf("dial: %w", tt.err)
+			}})
+			wantVerdict(t, c.Check(statusPage), tt.want)
+		})
 	}
 }
 

@@ -1,6 +1,8 @@
 package probes
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -110,9 +112,24 @@ func TestAHandshakeThatBreaksIsNoFaultOfACertificate(t *testing.T) {
 	}
 }
 
-func TestAHandshakesFaultIsToldEvenIfItHasNoName(t *testing.T) {
+func TestEveryFaultOfAHandshakeIsTold(t *testing.T) {
 	t.Parallel()
-	if got, want := tellTLS(errors.New("tls: no cipher suite in common"), time.Now()), "TLS handshake: no cipher suite in common"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	cert := &x509.Certificate{NotBefore: now.Add(time.Hour), NotAfter: now.Add(-time.Hour), IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("tls: no cipher suite in common"), "TLS handshake: no cipher suite in common"},
+		{x509.CertificateInvalidError{Cert: cert, Reason: x509.Expired}, "the certificate is not valid before 2026-07-01 13:00:00 UTC"},
+		{x509.CertificateInvalidError{Cert: &x509.Certificate{NotAfter: cert.NotAfter}, Reason: x509.Expired}, "the certificate expired at 2026-07-01 11:00:00 UTC"},
+		{x509.UnknownAuthorityError{}, "the certificate is signed by an unknown CA"},
+		{x509.HostnameError{Host: "a", Certificate: cert}, `the certificate is for another name than a: "192.0.2.1"`},
+		{x509.HostnameError{Host: "a", Certificate: &x509.Certificate{}}, "the certificate is for another name than a: it carries none"},
+		{tls.RecordHeaderError{}, "what answers does not speak TLS"},
+	} {
+		if got := tellTLS(tt.err, now); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
 	}
 }

@@ -202,7 +202,7 @@ func TestAnotherNodeBeforeTheFirstTrafficIsStoredBeginsTheStartAnew(t *testing.T
 	})
 }
 
-func TestAForcedSwitchLeadsOutOfAFullDiskToo(t *testing.T) {
+func TestAForcedSwitchThatCannotBeStoredLeadsNowhere(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.register.full = errDisk
 		s.start()
@@ -211,5 +211,8 @@ func TestAForcedSwitchLeadsOutOfAFullDiskToo(t *testing.T) {
 			s.Error("a switch that could not be stored was granted")
 		}
 		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
+		s.register.trouble(func(m *memory) { m.full = nil })
+		s.must("switch", ha.Wish{To: "core2", Force: true})
+		s.want("core2 2: row 3 Stay serving") // after the first one, which the disk took at last
 	})
 }

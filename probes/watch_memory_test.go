@@ -28,6 +28,7 @@ type memory struct {
 	full    error         // why it cannot be written
 	deaf    error         // why it cannot be watched
 	slow    time.Duration // of every Load and Save
+	looked  func()        // is called after a Load has looked, with mu held
 }
 
 var (
@@ -42,6 +43,9 @@ func (m *memory) Load(ctx context.Context, _ string) (t ha.Traffic, err error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.looked != nil {
+		defer m.looked()
+	}
 	return m.load()
 }
 

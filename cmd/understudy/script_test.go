@@ -28,7 +28,7 @@ func TestStories(t *testing.T) {
 			m.Pair()
 			f, stop := serve(m)
 			e.Defer(stop)
-			e.Values[front{}] = f
+			e.Values[frontKey{}] = f
 			e.Setenv("UNDERSTUDY_API", f.url)
 			e.Setenv("USER", "anna")
 			return nil
@@ -51,7 +51,10 @@ func TestStories(t *testing.T) {
 	})
 }
 
-func frontOf(ts *testscript.TestScript) *front { return ts.Value(front{}).(*front) }
+// frontKey finds the front of a story.
+type frontKey struct{}
+
+func frontOf(ts *testscript.TestScript) *front { return ts.Value(frontKey{}).(*front) }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])

@@ -11,7 +11,7 @@ import (
 
 // crash measures a kill -9 of the Primary.
 func (b *bench) crash(ctx context.Context) error {
-	b.say("crash: kill -9 of the Primary")
+	b.title("crash", "kill -9 of the Primary")
 	all, err := b.compare(ctx, strike{signal: sigKill, window: 5 * time.Second})
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func (b *bench) crash(ctx context.Context) error {
 // hang measures a Primary that is stopped in mid-flight: it accepts and never
 // answers.
 func (b *bench) hang(ctx context.Context) error {
-	b.say("hang: SIGSTOP of the Primary; duplicates are counted after SIGCONT")
+	b.title("hang", "SIGSTOP of the Primary; after SIGCONT duplicates are counted, and whether clients are back on it %s later", comeback)
 	all, err := b.compare(ctx, strike{signal: sigStop, window: 8 * time.Second, resume: true})
 	if err != nil {
 		return err
@@ -49,6 +49,7 @@ type struck struct {
 	failed, gap, slowest, moved     series
 	postsFailed, badGateway, others series
 	twice, peak                     series
+	back                            int // runs in which clients were back on the old Primary by themselves
 	whyGets, whyPosts               map[string]int
 }
 
@@ -85,6 +86,9 @@ func (s *struck) add(r result) {
 	s.others.add(float64(r.post.failed - r.post.why["502"]))
 	s.twice.add(float64(r.twice))
 	s.peak.add(r.peak / 1e6)
+	if r.back {
+		s.back++
+	}
 	for why, n := range r.get.why {
 		s.whyGets[why] += n
 	}
@@ -104,9 +108,9 @@ func (b *bench) answers(all []*struck) {
 		t.row(s.name, s.failed.three(0), s.gap.three(0), s.slowest.three(0), moved, s.peak.three(0), reasons(s.whyGets))
 	}
 	t.Flush()
-	t = newTable(b.out, fmt.Sprintf("POSTs, %d a run", all[0].posts), "failed", "one 502", "other failure", "arrived twice", "failures, all runs")
+	t = newTable(b.out, fmt.Sprintf("POSTs, %d a run", all[0].posts), "failed", "one 502", "other failure", "arrived twice", "back by itself", "failures, all runs")
 	for _, s := range all {
-		t.row(s.name, s.postsFailed.three(0), s.badGateway.three(0), s.others.three(0), s.twice.three(0), reasons(s.whyPosts))
+		t.row(s.name, s.postsFailed.three(0), s.badGateway.three(0), s.others.three(0), s.twice.three(0), fmt.Sprintf("%d of %d", s.back, b.runs), reasons(s.whyPosts))
 	}
 	t.Flush()
 	for _, peer := range all[1:] {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -58,6 +60,14 @@ func newTable(out io.Writer, head ...string) table {
 }
 
 func (t table) row(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
+
+// title begins the figures of a scenario. The load says how much else the
+// machine has to do.
+func (b *bench) title(name, format string, args ...any) {
+	load, _ := os.ReadFile("/proc/loadavg")
+	b.say("%s: %s", name, fmt.Sprintf(format, args...))
+	b.say("load average before: %.14s, %d cores", load, runtime.NumCPU())
+}
 
 // goal prints whether a target is met, with the figure.
 func (b *bench) goal(met bool, format string, args ...any) {

@@ -12,7 +12,7 @@ var benchLine = regexp.MustCompile(`(?m)^(Benchmark\S+)\s+\d+\s+([\d.]+) ns/op(?
 
 // policy runs the Go benchmarks of the selection policy.
 func (b *bench) policy(ctx context.Context) error {
-	b.say("policy: what it takes to choose a node, go test -bench Policy, 5 runs: minimum / median / maximum")
+	b.title("policy", "what it takes to choose a node, go test -bench Policy, 5 runs: minimum / median / maximum")
 	text, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Policy", "-benchmem", "-count", "5",
 		"github.com/understudy-ha/understudy/caddymodule").CombinedOutput()
 	if err != nil {

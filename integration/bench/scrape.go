@@ -10,52 +10,67 @@ import (
 	"time"
 )
 
-// samples is what a metric says, over all its labels.
-type samples struct{ sum, max float64 }
+// samples are the values of one metric, by its labels.
+type samples map[string]float64
 
-// scrape reads one metric of a page in the Prometheus text format. labels has
-// what must stand in the samples' labels.
-func scrape(ctx context.Context, url, metric string, labels ...string) (s samples, err error) {
+func (s samples) sum() (sum float64) {
+	for _, v := range s {
+		sum += v
+	}
+	return sum
+}
+
+func (s samples) max() (most float64) {
+	for _, v := range s {
+		most = max(most, v)
+	}
+	return most
+}
+
+// grown gives the samples that are above what they were.
+func (s samples) grown(before samples) samples {
+	grown := samples{}
+	for labels, v := range s {
+		if v > before[labels] {
+			grown[labels] = v
+		}
+	}
+	return grown
+}
+
+// scrape reads one metric of a page in the Prometheus text format, the samples
+// whose labels contain label.
+func scrape(ctx context.Context, url, metric, label string) (samples, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("%s: %s", url, resp.Status)
+		return nil, fmt.Errorf("get %s: %s", url, resp.Status)
 	}
-	found := false
+	found := samples{}
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
-		line := lines.Text()
-		rest, is := strings.CutPrefix(line, metric)
-		if !is || rest == "" || rest[0] != ' ' && rest[0] != '{' || !hasAll(rest, labels) {
+		rest, is := strings.CutPrefix(lines.Text(), metric)
+		end := strings.LastIndexByte(rest, ' ')
+		if !is || end < 0 || end > 0 && rest[0] != '{' || !strings.Contains(rest[:end], label) {
 			continue
 		}
-		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		value, err := strconv.ParseFloat(rest[end+1:], 64)
 		if err != nil {
-			return s, fmt.Errorf("%s: %w", url, err)
+			return nil, fmt.Errorf("read %s: %w", url, err)
 		}
-		s.sum += value
-		s.max, found = max(s.max, value), true
+		found[rest[:end]] = value
 	}
-	if !found && lines.Err() == nil {
-		return s, fmt.Errorf("%s has no %s", url, metric)
+	if len(found) == 0 && lines.Err() == nil {
+		return nil, fmt.Errorf("%s has no %s", url, metric)
 	}
-	return s, lines.Err()
-}
-
-func hasAll(text string, parts []string) bool {
-	for _, p := range parts {
-		if !strings.Contains(text, p) {
-			return false
-		}
-	}
-	return true
+	return found, lines.Err()
 }

@@ -25,6 +25,10 @@ const calm = 2 * time.Second
 // slowPost is how long a POST takes, so that some are in flight at a strike.
 const slowPost = 60 * time.Millisecond
 
+// comeback is how long the Primary has to be taken for well again after a
+// hang.
+const comeback = 3 * time.Second
+
 // front is a peer of the comparison.
 type front struct {
 	name   string
@@ -45,6 +49,7 @@ type result struct {
 	get, post tally
 	twice     int     // POSTs that arrived more than once
 	peak      float64 // bytes of memory, the most of the front
+	back      bool    // clients are sent to the old Primary again
 }
 
 // stand is a pair of nodes and a front.
@@ -128,16 +133,28 @@ func (b *bench) strike(ctx context.Context, f front, k strike) (r result, err er
 		return r, err
 	}
 	if k.resume {
-		if err := s.nodes[0].signal(sigCont); err != nil {
-			return r, err
-		}
-		if err := pause(ctx, time.Second); err != nil {
+		if r.back, err = s.comeback(ctx); err != nil {
 			return r, err
 		}
 	}
 	r.get, r.post = sum(gets, calm), sum(posts, calm)
 	r.twice, err = twice(s.arrived[:]...)
 	return r, err
+}
+
+// comeback lets the Primary go on, and says whether the front then goes back
+// to it, whose data is old, by itself.
+func (s *stand) comeback(ctx context.Context) (bool, error) {
+	if err := s.nodes[0].signal(sigCont); err != nil {
+		return false, err
+	}
+	if err := pause(ctx, comeback); err != nil {
+		return false, err
+	}
+	w := &wire{address: s.address()}
+	defer w.close()
+	answer, err := w.ask(http.MethodGet, "last", time.Now().Add(clientPatience))
+	return err == nil && answer.node == "core1", nil
 }
 
 // twice counts the ids that stand more than once in files, all together.

@@ -30,7 +30,7 @@ type variant struct {
 // throughput compares the cost of a request with that of stock reverse_proxy,
 // and that one's with its own.
 func (b *bench) throughput(ctx context.Context) error {
-	b.say("throughput: wrk -c64 on an nginx node behind one core of front")
+	b.title("throughput", "wrk -c64 on an nginx node behind one core of front")
 	b.say("%d rounds of %s each in changing order, new processes every %d rounds; minimum / median / maximum", b.pairs, b.slice, generation)
 	variants := []*variant{
 		{name: "understudy", config: "site-understudy.caddyfile"},
@@ -137,7 +137,7 @@ func serves(address string) func() bool {
 func (v *variant) measure(ctx context.Context, lasts time.Duration) error {
 	const mallocs = "go_memstats_mallocs_total"
 	metrics := "http://" + v.at.Admin + "/metrics"
-	before, err := scrape(ctx, metrics, mallocs)
+	before, err := scrape(ctx, metrics, mallocs, "")
 	if err != nil {
 		return err
 	}
@@ -155,13 +155,13 @@ func (v *variant) measure(ctx context.Context, lasts time.Duration) error {
 	if err != nil {
 		return err
 	}
-	after, err := scrape(ctx, metrics, mallocs)
+	after, err := scrape(ctx, metrics, mallocs, "")
 	if err != nil {
 		return err
 	}
 	v.cpu.add(float64((used - idle).Microseconds()) / requests)
 	v.rate.add(requests / took.Seconds())
-	v.mallocs.add((after.sum - before.sum) / requests)
+	v.mallocs.add((after.sum() - before.sum()) / requests)
 	return nil
 }
 

@@ -154,9 +154,6 @@ func Urgent(t Traffic, v View) bool {
 // has gone down, node may have to take its place, and what was read of it is
 // older than that.
 func Wanted(t Traffic, v View, node string) bool {
-	serving := v.Of(t.Serving)
-	if !serving.Down() || !v.Of(node).Last.At.Before(serving.DownAt) {
-		return false
-	}
-	return slices.Index(t.Order, node) > slices.Index(t.Order, t.Serving)
+	return v.Of(node).Last.At.Before(v.Of(t.Serving).DownAt) &&
+		slices.Index(t.Order, node) > slices.Index(t.Order, t.Serving)
 }

@@ -108,7 +108,8 @@ func FormatPage(page Page, state State) (status int, body string) {
 // readMarker reads the documented marker, which may stand anywhere in the body
 // and more than once if it always says the same.
 func readMarker(page Page, body string) (State, string) {
-	state, words := NotAvailable, ""
+	var state State
+	var words string
 	rest := body
 	for {
 		i := strings.Index(rest, marker)

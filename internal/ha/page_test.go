@@ -67,7 +67,7 @@ func pageFaults(cases []pageCase) (faults []string) {
 func readPage(page ha.Page, body string) (state ha.State, words string) {
 	defer func() {
 		if r := recover(); r != nil {
-			words = fmt.Sprint("panic: ", r)
+			state, words = ha.State(99), fmt.Sprint("panic: ", r)
 		}
 	}()
 	return ha.Profile{}.Read(page, body)

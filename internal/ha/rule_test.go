@@ -74,11 +74,15 @@ func sayRuling(a ha.Situation) string {
 }
 
 func sayAlarm(a ha.Situation) string {
-	words := a.Decision.Alarm.String()
-	for _, r := range a.Alarms() {
-		if r != a.Decision.Reason {
-			words = strings.TrimPrefix(words+", alarm "+string(r), ", ")
+	words, alarms := a.Decision.Alarm.String(), a.Alarms()
+	if a.Decision.Alarm == ha.Alarmed {
+		if len(alarms) == 0 || alarms[0] != a.Decision.Reason {
+			return fmt.Sprintf("alarm, which is not among the alarms %v", alarms)
 		}
+		alarms = alarms[1:]
+	}
+	for _, r := range alarms {
+		words = strings.TrimPrefix(words+", alarm "+string(r), ", ")
 	}
 	return words
 }
@@ -107,7 +111,7 @@ func TestTheRuleIsTheTruthTable(t *testing.T) {
 				t.Errorf("%s\n got %s\nwant %s", b.at, got, b.want)
 			}
 			s, _ := b.build()
-			if got, want := ha.Assess(s.traffic, s.view, s.rules, now), realJudge().assess(s); sayRuling(got) != sayRuling(want) {
+			if got, want := ha.Assess(s.traffic, s.view, s.rules, now), realJudge().assess(s); sayRuling(got) != sayRuling(want) || got.Target != ha.Target(s.traffic, s.view) {
 				t.Errorf("%s: Assess says %s", b.at, sayRuling(got))
 			}
 		})

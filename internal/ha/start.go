@@ -49,13 +49,14 @@ func Begin(group string, order []string, v View, now time.Time) (Traffic, bool) 
 // newest gives the node with the highest epoch, or "" if one of them carries
 // none or the highest stands twice.
 func newest(v View, nodes []string) string {
-	best, unique := "", true
+	var best string
+	var unique bool
 	for _, n := range nodes {
 		e := v.Of(n).Last.Epoch
 		switch top := v.Of(best).Last.Epoch; {
 		case e == 0:
 			return ""
-		case best == "" || e > top:
+		case e > top:
 			best, unique = n, true
 		case e == top:
 			unique = false

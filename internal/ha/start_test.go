@@ -117,6 +117,40 @@ func TestLearnLeavesTheMapItWasGiven(t *testing.T) {
 	}
 }
 
+func TestAGroupThatIsUnknownForTwoActiveNodesStaysSoInAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	s := sceneOf(t, "core1 Active | core2 Active")
+	begun, _ := ha.Begin("core", s.traffic.Order, s.view, now)
+	fit, differs, err := ha.Fit(begun, []string{"core1", "core2", "dr1"}, now)
+	if err != nil || !differs {
+		t.Fatalf("differs %v, error %v", differs, err)
+	}
+	later := sceneOf(t, "core1 Active | core2 down | dr1 Standby")
+	if target := ha.Target(ha.Provide(fit, later.view), later.view); target != "" {
+		t.Errorf("requests go to %s, which may be stale", target)
+	}
+	s.traffic.Evidence = []ha.Reading{s.view[0].Last}
+	if fit, _, _ := ha.Fit(s.traffic, []string{"core1", "core2", "dr1"}, now); fit.Evidence != nil {
+		t.Errorf("nobody was asked, but there is evidence: %v", fit.Evidence)
+	}
+}
+
+func TestProvideLeavesATrafficThatIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := sceneOf(t, "core1 down | core2 Active", "hold: by alice")
+	if got := ha.Provide(s.traffic, s.view); !cmp.Equal(got, s.traffic) {
+		t.Error(cmp.Diff(s.traffic, got))
+	}
+}
+
+func TestAGroupWithoutNodeEpochsStoresNone(t *testing.T) {
+	t.Parallel()
+	s := sceneOf(t, "core1 Active | core2 Standby")
+	if begun, _ := ha.Begin("core", s.traffic.Order, s.view, now); begun.NodeEpochs != nil {
+		t.Errorf("got %v", begun.NodeEpochs)
+	}
+}
+
 func TestWhatAGroupStartsFromIsNotShared(t *testing.T) {
 	t.Parallel()
 	s := sceneOf(t, "core1 Active | core2 Standby")

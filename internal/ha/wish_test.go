@@ -227,6 +227,16 @@ func TestARefusalNamesWhatDidNotHappenAndWhy(t *testing.T) {
 	}
 }
 
+func TestNoRulesMakeANodeThatIsDownATarget(t *testing.T) {
+	t.Parallel()
+	s := sceneOf(t, "core1 down | core2 down")
+	s.rules.Rise = 0
+	var r *ha.Refusal
+	if _, err := ha.Switch(s.traffic, s.view, s.rules, ha.Wish{To: "core2", Reason: "testing"}, now); !errors.As(err, &r) || r.Code != ha.NotReady {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAHoldIsOverdueAfterItsEndOnly(t *testing.T) {
 	t.Parallel()
 	var none *ha.Hold

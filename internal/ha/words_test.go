@@ -40,6 +40,9 @@ func TestWordsReadBackAsWhatTheySay(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &read); err == nil || !strings.Contains(err.Error(), "unknown") {
 			t.Errorf("%s reads %+v (%v)", text, read, err)
 		}
+		if read.State != 0 && read.Verb != 0 && read.Alarm != 0 {
+			t.Errorf("%s leaves %+v, not the zero value", text, read)
+		}
 	}
 	if got := fmt.Sprint(ha.State(9), ha.Verb(9), ha.Alarm(9)); got != "State(9) Verb(9) Alarm(9)" {
 		t.Errorf("names of what is not: %s", got)
@@ -57,6 +60,11 @@ func TestTheZeroValuesAreTheSafeOnes(t *testing.T) {
 	}
 	if (ha.Sight{Last: ha.Reading{State: ha.Active}}).Available() {
 		t.Error("a reading that never was is not available")
+	}
+	s := sceneOf(t, "core1 Active | core2 Standby")
+	never := ha.View{s.view[0], {Node: "core2", Last: ha.Reading{State: ha.Active}}}
+	if d := ha.Next(s.traffic, never, s.rules, now); d.Row != 3 {
+		t.Errorf("a reading that never was is Active: %+v", d)
 	}
 }
 
@@ -171,6 +179,7 @@ func TestASituationIsNotArmedSinceItFirstWasNot(t *testing.T) {
 		{"no longer armed", first, unarmed.At},
 		{"not armed still", later.After(first), unarmed.At},
 		{"held", held.After(first), time.Time{}},
+		{"armed again", ha.Situation{At: now, ArmedTo: "core2", UnarmedSince: now}.After(first), time.Time{}},
 	} {
 		if !c.got.UnarmedSince.Equal(c.want) {
 			t.Errorf("%s: since %v, want %v", c.what, c.got.UnarmedSince, c.want)
@@ -214,7 +223,11 @@ func TestASituationDiffersInWhatAFollowerActsOn(t *testing.T) {
 	timeout.Last.Cause = ha.Timeout
 	counted := down
 	counted.DownAt = now
-	for what, s := range map[string]ha.Sight{"another cause": timeout, "down now": counted} {
+	named, known, standby := down, ha.Sight{Node: "core1", Last: ha.Reading{Cause: ha.Refused}}, down
+	named.Node, standby.Last.State = "core2", ha.Standby
+	for what, s := range map[string]ha.Sight{
+		"another cause": timeout, "down now": counted, "another name": named, "read now": known, "another state": standby,
+	} {
 		if (ha.Situation{View: ha.View{s}}).Same(ha.Situation{View: ha.View{down}}) {
 			t.Errorf("%s is the same", what)
 		}

@@ -65,11 +65,11 @@ func newLane(s Sender, q *queue, giveUp time.Duration, f figures, log *slog.Logg
 			var no *Rejected
 			return err == nil || errors.As(err, &no)
 		},
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch to {
-			case gobreaker.StateOpen:
-				l.log.Warn("receiver of notifications fails again and again and is left alone for a while", "for", deadTime)
-			case gobreaker.StateClosed:
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed:
+				l.log.Warn("receiver of notifications fails again and again and is left alone, but for a try now and then", "every", deadTime)
+			case to == gobreaker.StateClosed:
 				l.log.Info("receiver of notifications is back")
 			}
 		},
@@ -109,7 +109,6 @@ func (l *lane) run(ctx context.Context) {
 		l.log.Warn("what was told before is not known, something may be told twice", "error", err)
 	}
 	for ctx.Err() == nil {
-		l.queue.settle()
 		l.pause(ctx, l.step(ctx))
 		l.figures.queued.Set(float64(l.queue.size()))
 	}

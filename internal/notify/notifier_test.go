@@ -103,8 +103,13 @@ func TestADeadReceiverIsLeftAlone(t *testing.T) {
 		if hour := int(time.Hour / deadTime); tries < hour/2 || tries > hour {
 			t.Errorf("tried %d times in an hour, want %d at most and at least half of it", tries, hour)
 		}
-		if got := strings.Count(n.log.String(), "left alone"); got == 0 {
-			t.Error("the log does not say that the receiver is left alone")
+		if got := strings.Count(n.log.String(), "left alone"); got != 1 {
+			t.Errorf("the log says %d times that the receiver is left alone, want once", got)
+		}
+		chat.answers(nil)
+		time.Sleep(deadTime + 2*longestWait)
+		if got := strings.Count(n.log.String(), "is back"); got != 1 {
+			t.Errorf("the log says %d times that the receiver is back, want once", got)
 		}
 	})
 }
@@ -192,7 +197,7 @@ func TestAMessageIsGivenUpAfterADayAndNotBefore(t *testing.T) {
 		if got := n.count(expired); got != 0 {
 			t.Errorf("%d given up before a day", got)
 		}
-		time.Sleep(deadTime + 2*longestWait)
+		time.Sleep(time.Minute + deadTime + 2*longestWait) // the longest between two tries
 		if got := n.count(expired); got != 1 {
 			t.Errorf("%d given up after a day, want 1", got)
 		}
@@ -467,6 +472,40 @@ func breakDisk(t *testing.T, dir string) (mend func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestTheFiguresAreNamedBySenderAndResult(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		chat := &recorder{name: "chat"}
+		chat.dead()
+		figures := NewMetrics(nil)
+		n, err := New(Default(t.TempDir()), []Sender{chat}, figures, (&journal{}).logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		n.Tell(say(1))
+		n.Tell(say(2))
+		synctest.Wait()
+		var text strings.Builder
+		figures.set.WritePrometheus(&text)
+		for _, line := range []string{
+			`understudy_notifications_queued{sender="chat"} 2`,
+			`understudy_notifications_total{sender="chat",result="failed"} 1`,
+			`understudy_notifications_total{sender="chat",result="delivered"} 0`,
+		} {
+			if !strings.Contains(text.String(), line+"\n") {
+				t.Errorf("no %s in\n%s", line, text.String())
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestTheQueueIsForTheGroupWhateverTheUmask(t *testing.T) {

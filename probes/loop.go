@@ -214,6 +214,9 @@ func (l *loop) decide() {
 		if s.Decision.Verb != ha.FailOver {
 			break
 		}
+		if l.Situation().Decision.Reason != ha.NotStored {
+			l.publish(s.After(l.Situation())) // requests wait while it is being stored
+		}
 		err := l.save(ha.Apply(l.traffic, s.Decision, l.view, s.At))
 		s = l.assess()
 		if err != nil && !errors.Is(err, ha.ErrStale) {

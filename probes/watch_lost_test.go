@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -136,8 +137,9 @@ func TestBeforeTheFirstStartTheRightPagesAreAskedWhateverTheRegisterDoes(t *test
 		s.register.trouble(func(m *memory) { m.unread = nil })
 		s.watcher.Doubt("core1", "connection refused") // brings a probe before all have been read
 		s.pass(10 * time.Millisecond)
-		if got := s.node("core1"); len(got.readings(s.began)) != 2 || !cmp.Equal(got.lastAsked(), []ha.Page{ha.StatusPage}) {
-			s.Errorf("core1 was asked %v", got.asked)
+		asked := s.node("core1").asked
+		if len(asked) < 2 || slices.ContainsFunc(asked, func(p []ha.Page) bool { return !slices.Equal(p, []ha.Page{ha.StatusPage}) }) {
+			s.Errorf("core1 was asked %v", asked)
 		}
 	})
 }
@@ -213,6 +215,6 @@ func TestAForcedSwitchThatCannotBeStoredLeadsNowhere(t *testing.T) {
 		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
 		s.register.trouble(func(m *memory) { m.full = nil })
 		s.must("switch", ha.Wish{To: "core2", Force: true})
-		s.want("core2 2: row 3 Stay serving") // after the first one, which the disk took at last
+		s.want("core2 2: row 1 Stay dual_active (core1); alarm dual_active") // after the first one, which the disk took at last
 	})
 }

@@ -20,11 +20,9 @@ func TestTrafficMovesOnlyAfterItIsStored(t *testing.T) {
 		s.pass(10 * time.Second)
 		s.register.trouble(func(m *memory) { m.slow = 3 * time.Second })
 		s.node("core1").be(ha.NotAvailable)
-		s.miss(3)
+		s.within(time.Minute, "core1 1: row 7 FailOver failed_over; queue all")
 		s.pass(2900 * time.Millisecond)
-		if got := s.now(); got.Target != "core1" || got.Queue != ha.QueueAll {
-			s.Errorf("while it is being stored: %s", say(got))
-		}
+		s.want("core1 1: row 7 FailOver failed_over; queue all; armed to core2")
 		s.pass(200 * time.Millisecond)
 		s.want("core2 2: row 3 Stay serving")
 		s.must("switch", ha.Wish{To: "core1", Force: true})

@@ -1,8 +1,7 @@
 package main
 
 import (
-	"errors"
-	"os/exec"
+	"context"
 	"strconv"
 	"testing"
 	"time"
@@ -13,8 +12,8 @@ import (
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
-// The stories of testdata/script run the real binary against the API of a
-// group in memory. Beside the commands of testscript they have:
+// The stories of testdata/script run command lines against the API of a group
+// in memory. Beside the commands of testscript they have:
 //
 //	exits CODE COMMAND…      run a command that ends with this exit code
 //	lose NODE                the node misses as many readings as make it down
@@ -56,18 +55,16 @@ type frontKey struct{}
 
 func frontOf(ts *testscript.TestScript) *front { return ts.Value(frontKey{}).(*front) }
 
+// exits runs in this process: a process for each line would cost a second
+// under the race detector. process.txt has the real thing.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	got := 0
-	var exit *exec.ExitError
-	switch err := ts.Exec(args[1], args[2:]...); {
-	case errors.As(err, &exit):
-		got = exit.ExitCode()
-	case err != nil:
-		ts.Check(err)
+	s := &session{
+		name: args[1], args: args[2:], out: ts.Stdout(), err: ts.Stderr(),
+		getenv: ts.Getenv, host: "desk",
 	}
-	if got != want {
+	if got := run(context.Background(), s); got != want {
 		ts.Fatalf("%v: got exit code %d, want %d", args[1:], got, want)
 	}
 }

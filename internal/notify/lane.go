@@ -109,6 +109,7 @@ func (l *lane) run(ctx context.Context) {
 		l.log.Warn("what was told before is not known, something may be told twice", "error", err)
 	}
 	for ctx.Err() == nil {
+		l.queue.settle()
 		l.pause(ctx, l.step(ctx))
 		l.figures.queued.Set(float64(l.queue.size()))
 	}

@@ -34,6 +34,13 @@ var desk = sync.OnceValue(func() *api.API {
 	return a
 })
 
+// Provision has the streams of events end with the configuration, whose admin
+// endpoint would otherwise wait for them; clients come back and miss nothing.
+func (Admin) Provision(ctx caddy.Context) error {
+	context.AfterFunc(ctx, desk().HangUp)
+	return nil
+}
+
 // Routes gives the API's paths.
 func (Admin) Routes() []caddy.AdminRoute {
 	var routes []caddy.AdminRoute
@@ -126,4 +133,7 @@ func (w watched) Readings(name string) map[string][]ha.Reading {
 // WriteMetrics writes the counters of every group.
 func (w watched) WriteMetrics(to io.Writer) { writeCounters(to, w) }
 
-var _ caddy.AdminRouter = (*Admin)(nil)
+var (
+	_ caddy.Provisioner = (*Admin)(nil)
+	_ caddy.AdminRouter = (*Admin)(nil)
+)

@@ -182,6 +182,9 @@ func steer(proxy *reverseproxy.Handler, g *Group, policy Policy) error {
 		}
 	}
 	transport["protocol"], transport["group"] = "understudy", policy.Group
+	if policy.QueueTimeout != 0 {
+		transport["queue_timeout"] = policy.QueueTimeout
+	}
 	if secure {
 		if transport["tls"] == nil {
 			transport["tls"] = g.Probe.trust()

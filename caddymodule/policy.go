@@ -94,9 +94,12 @@ func (p *Policy) wait(r *http.Request, w http.ResponseWriter) *choice {
 	if out == proceed {
 		return c
 	}
+	again := caddyhttp.GetVar(ctx, refusedVar) != nil // Caddy asks as often as it would retry
 	caddyhttp.SetVar(ctx, refusedVar, out)
 	if out != gone {
-		p.route.turnedAway.Add(1)
+		if !again {
+			p.route.turnedAway.Add(1)
+		}
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		w.Header().Set("X-Understudy-Reason", string(c.reason))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -91,7 +92,7 @@ func (s *server) dial(ctx context.Context, deadline time.Time, dial dialer) (net
 		case err == nil:
 			s.young.Store(false)
 			return s.track(conn)
-		case !s.young.Load() || !errors.Is(err, syscall.ECONNREFUSED) || !time.Now().Add(startWait).Before(deadline):
+		case !s.young.Load() || !refused(err) || !time.Now().Add(startWait).Before(deadline):
 			return nil, err
 		}
 		timer := time.NewTimer(startWait)
@@ -101,6 +102,12 @@ func (s *server) dial(ctx context.Context, deadline time.Time, dial dialer) (net
 			timer.Stop()
 		}
 	}
+}
+
+// refused says whether a dial failed because nobody listens. Caddy's DialError
+// hides what it holds; only its words are left.
+func refused(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || strings.HasSuffix(err.Error(), syscall.ECONNREFUSED.Error())
 }
 
 // track registers a connection, unless the node was fenced meanwhile.

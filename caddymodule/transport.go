@@ -23,9 +23,11 @@ type Transport struct {
 
 	// Group is the group's name.
 	Group string `json:"group"`
+	// QueueTimeout is as in the policy: how long a request may wait for a node
+	// that has just been chosen and still refuses connections.
+	QueueTimeout caddy.Duration `json:"queue_timeout,omitempty"`
 
 	route *route
-	quiet time.Duration // how long a young node may refuse connections
 }
 
 // CaddyModule gives the module's identity.
@@ -42,7 +44,10 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	t.route, t.quiet = g.route, defaultQueueTimeout
+	t.route = g.route
+	if t.QueueTimeout == 0 {
+		t.QueueTimeout = caddy.Duration(defaultQueueTimeout)
+	}
 	if slices.Contains(t.Versions, "3") {
 		return fmt.Errorf("versions 3: a group's connections over HTTP/3 could not be closed at a failover; use 1.1 or 2")
 	}
@@ -68,6 +73,16 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
+// dialError is what Caddy takes for a DialError, after which it may try any
+// request again. Unlike Caddy's own it tells its cause.
+type dialError struct{ cause error }
+
+func (e dialError) Error() string { return e.cause.Error() }
+
+func (e dialError) Unwrap() []error { return []error{reverseproxy.NewDialError(e.cause), e.cause} }
+
+var fencedDial error = dialError{errFenced}
+
 type dialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 // fenced lets only the serving node be dialled, and maxDials at once. Its
@@ -77,21 +92,22 @@ func (t *Transport) fenced(dial dialContext) dialContext {
 		info, _ := reverseproxy.GetDialInfo(ctx)
 		s := t.route.choice.Load().serving
 		if s == nil || s.address != info.Address {
-			return nil, reverseproxy.NewDialError(errFenced)
+			return nil, fencedDial
 		}
 		select {
 		case t.route.dials <- struct{}{}:
 			defer func() { <-t.route.dials }()
 		case <-s.ctx.Done():
-			return nil, reverseproxy.NewDialError(errFenced)
+			return nil, fencedDial
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		conn, err := s.dial(ctx, time.Now().Add(t.quiet), func(ctx context.Context) (net.Conn, error) {
+		until, _ := ctx.Value(untilKey{}).(time.Time)
+		conn, err := s.dial(ctx, until, func(ctx context.Context) (net.Conn, error) {
 			return dial(ctx, network, address)
 		})
 		if errors.Is(err, errFenced) {
-			return nil, reverseproxy.NewDialError(errFenced)
+			return nil, fencedDial
 		}
 		return conn, err
 	}
@@ -102,7 +118,10 @@ func (t *Transport) fenced(dial dialContext) dialContext {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := t.route.choice.Load().serving
 	if s == nil {
-		return nil, reverseproxy.NewDialError(errFenced)
+		return nil, fencedDial
+	}
+	if s.young.Load() {
+		req = t.patient(req)
 	}
 	s.started.Add(1)
 	resp, err := t.HTTPTransport.RoundTrip(once(req))
@@ -118,9 +137,26 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.route.doubt(s.node, err.Error())
 	}
 	if errors.Is(err, context.Canceled) { // ours, not the client's: the fence ended a dial
-		err = reverseproxy.NewDialError(errFenced)
+		err = fencedDial
 	}
 	return resp, err
+}
+
+// untilKey is the context key of the time until which a young node's refusals
+// are borne.
+type untilKey struct{}
+
+// patient gives a request whose dials know its deadline, the one that it also
+// waits by in the policy. The request's variables are not for dials to read,
+// which may outlive it.
+func (t *Transport) patient(req *http.Request) *http.Request {
+	ctx := req.Context()
+	until, ok := caddyhttp.GetVar(ctx, deadlineVar).(time.Time)
+	if !ok {
+		until = time.Now().Add(time.Duration(t.QueueTimeout))
+		caddyhttp.SetVar(ctx, deadlineVar, until)
+	}
+	return req.WithContext(context.WithValue(ctx, untilKey{}, until))
 }
 
 // once gives a request that net/http sends at most once. It repeats a request

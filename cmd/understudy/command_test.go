@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -205,5 +206,17 @@ func TestTheClaimedActorIsThePersonBehindSudo(t *testing.T) {
 		if got := (&session{host: "desk", getenv: lookup(tt.env)}).actor(); got != tt.want {
 			t.Errorf("%v: got %s, want %s", tt.env, got, tt.want)
 		}
+	}
+}
+
+func TestACommandThatIsToldToStopSaysSo(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, err strings.Builder
+	s := &session{name: "understudy", args: []string{"status", "--api", f.url}, out: &out, err: &err, getenv: lookup(nil)}
+	if code := run(ctx, s); code != exitAborted || !strings.Contains(err.String(), "broken off") {
+		t.Errorf("got %d, %q", code, err.String())
 	}
 }

@@ -76,11 +76,15 @@ func (s *session) judge(err error) *failure {
 	case errors.As(err, &refusal):
 		return &failure{exitRefused, refusal.What, refusal.Why, refusal.Do, refusal.Read}
 	case errors.As(err, &unreachable):
-		return &failure{exitUnreachable, "understudy: no answer from " + unreachable.At, unreachable.Err.Error(),
-			"Start the front or the sidecar there, or say where it is: --api SOCKET-OR-URL", readCLI}
+		return &failure{
+			exitUnreachable, "understudy: no answer from " + unreachable.At, unreachable.Err.Error(),
+			"Start the front or the sidecar there, or say where it is: --api SOCKET-OR-URL", readCLI,
+		}
 	case errors.As(err, &unknown):
-		return &failure{exitUsage, "understudy: nothing was done", fmt.Sprintf("there is no group %q", unknown.Name),
-			"Name one of these: " + strings.Join(unknown.Groups, ", "), "understudy status"}
+		return &failure{
+			exitUsage, "understudy: nothing was done", fmt.Sprintf("there is no group %q", unknown.Name),
+			"Name one of these: " + strings.Join(unknown.Groups, ", "), "understudy status",
+		}
 	case errors.As(err, &fault):
 		return faultFailure(fault)
 	}

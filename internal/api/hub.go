@@ -60,8 +60,14 @@ func (h *hub) open() {
 
 func (h *hub) close() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.running = false
+	h.mu.Unlock()
+	h.hangUp()
+}
+
+func (h *hub) hangUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for c := range h.clients {
 		h.drop(c)
 	}

@@ -53,6 +53,11 @@ func (a *API) Run(ctx context.Context) {
 	}
 }
 
+// HangUp ends every stream that is open now, so that a server can shut down
+// (http.Server.RegisterOnShutdown) or be replaced. Clients come back with the
+// id of the event they saw last, and miss nothing.
+func (a *API) HangUp() { a.hub.hangUp() }
+
 // Routes gives every path of the API, for a router that mounts them itself.
 func (a *API) Routes() []Route {
 	routes := []Route{

@@ -231,6 +231,30 @@ func TestStreamsEndWithTheAPI(t *testing.T) {
 	})
 }
 
+func TestAHungUpClientComesBackAndMissesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := open(pair())
+		defer d.end()
+		synctest.Wait()
+		s := d.follow("/understudy/events", "")
+		saw, _, _ := s.event(t)
+		d.HangUp()
+		if _, _, ok := s.event(t); ok {
+			t.Error("got an event, want the end of the stream")
+		}
+		<-s.done
+		d.memory.Advance(time.Second)
+		d.memory.Read("mdm", "core2", ha.NotAvailable)
+		synctest.Wait()
+		again := d.follow("/understudy/events", saw)
+		defer again.end()
+		if _, g, ok := again.event(t); !ok || g.Nodes[1].State != api.NotAvailable {
+			t.Errorf("back: got %+v", g)
+		}
+	})
+}
+
 func TestAStreamOutlivesTheServersReadTimeout(t *testing.T) {
 	t.Parallel()
 	a := api.New(api.Config{Groups: pair(), Heartbeat: 20 * time.Millisecond})

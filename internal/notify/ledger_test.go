@@ -39,6 +39,7 @@ func TestTheLedgerKnowsWhatIsNew(t *testing.T) {
 		{"the same alarm from another process", []Message{stranded}, alarmOf(ha.Stranded, later(time.Second)), false, nil},
 		{"the same, seen a little earlier", []Message{stranded}, alarmOf(ha.Stranded, later(-time.Second)), false, nil},
 		{"the same alarm an hour later", []Message{stranded}, alarmOf(ha.Stranded, later(time.Hour)), true, nil},
+		{"the same alarm after the clock went back a day", []Message{stranded}, alarmOf(ha.Stranded, later(-24*time.Hour)), true, nil},
 		{"the same alarm after it was over", []Message{stranded, clearedOf(later(1), ha.Stranded)}, alarmOf(ha.Stranded, later(time.Second)), true, nil},
 		{"another alarm", []Message{stranded}, alarmOf(ha.NoStandby, later(time.Second)), true, nil},
 		{"an end", []Message{stranded}, clearedOf(later(1), ha.Stranded), true, []ha.Reason{ha.Stranded}},

@@ -49,7 +49,7 @@ func New(cfg Config, senders []Sender, m *Metrics, log *slog.Logger) (*Notifier,
 			return nil, fmt.Errorf("make queue of %s: %w", name, err)
 		}
 		if t := q.newest(); !t.IsZero() {
-			
+			n.last.Store(max(n.last.Load(), t.UnixNano()))
 		}
 		n.lanes = append(n.lanes, newLane(s, q, cfg.GiveUp, m.figures(name), log))
 	}

@@ -427,11 +427,19 @@ func TestWhatCouldNotBeWrittenIsWrittenWhenTheDiskIsBack(t *testing.T) {
 		n.Tell(say(1))
 		synctest.Wait()
 		mend()
-		if err := n.stop(); err != nil {
-			t.Fatal(err)
-		}
+		time.Sleep(2 * longestWait)
 		if got := len(files(t, dir, "chat", "*.json")); got != 1 {
 			t.Errorf("%d messages on disk, want 1", got)
+		}
+		mend = breakDisk(t, filepath.Join(dir, "queue"))
+		n.Tell(say(2))
+		synctest.Wait()
+		mend()
+		if err := n.stop(); err != nil { // even in the last moment
+			t.Fatal(err)
+		}
+		if got := len(files(t, dir, "chat", "*.json")); got != 2 {
+			t.Errorf("%d messages on disk, want 2", got)
 		}
 	})
 }

@@ -99,6 +99,27 @@ func TestAFullQueueInMemoryDropsTheSame(t *testing.T) {
 	same(t, "stay", emptied(t, q), []string{"0", "2"})
 }
 
+func TestMemoryAndDiskAreOneQueue(t *testing.T) {
+	t.Parallel()
+	q, _ := filledQueue(t, 9, "ii")
+	newer := time.Now()
+	for i := 2; i < 6; i++ {
+		mend := func() {}
+		if i%2 == 0 {
+			mend = breakDisk(t, filepath.Dir(q.dir))
+		}
+		_, err := q.put(Message{ID: newID(newer.Add(time.Duration(i))), Text: fmt.Sprint(i)})
+		if (err != nil) != (i%2 == 0) {
+			t.Fatal(err)
+		}
+		mend()
+	}
+	if got := q.size(); got != 6 {
+		t.Errorf("size %d, want 6", got)
+	}
+	same(t, "queue", emptied(t, q), []string{"0", "1", "2", "3", "4", "5"})
+}
+
 func TestDroppedMessagesAreCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	set("rapid.nofailfile", "true") // the seed brings it back
 	set("rapid.seed", os.Getenv("UNDERSTUDY_SEED"))
 	if soak {
-		set("rapid.checks", "200000")
+		set("rapid.checks", "50000")
 	} else {
 		set("rapid.checks", "3000")
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // sampled is how many source mutants are tried where it is not a soak.
-const sampled = 40
+const sampled = 20
 
 // first are the tests that most mutants do not outlive: the tables. What
 // outlives them meets every other test, with fewer draws than usual.

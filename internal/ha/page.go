@@ -36,8 +36,10 @@ func (p Profile) Check() error {
 		return nil
 	}
 	for _, f := range []struct{ name, value string }{
-		{"primary_path", p.PrimaryPath}, {"primary_expect", p.PrimaryExpect},
-		{"standby_path", p.StandbyPath}, {"standby_expect", p.StandbyExpect},
+		{"primary_path", p.PrimaryPath},
+		{"primary_expect", p.PrimaryExpect},
+		{"standby_path", p.StandbyPath},
+		{"standby_expect", p.StandbyExpect},
 		{"acting_expect", p.ActingExpect},
 	} {
 		if f.value == "" {

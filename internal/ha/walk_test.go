@@ -278,7 +278,7 @@ func TestALongRandomLifeNeverBreaksTheRule(t *testing.T) {
 	}
 	walks, steps := 20, 5000
 	if soak {
-		walks, steps = 400, 50000
+		walks, steps = 100, 20000
 	}
 	for i := range walks {
 		seed := seed + uint64(i)

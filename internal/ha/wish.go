@@ -125,24 +125,34 @@ func guard(t Traffic, v View, rules Rules, to, what string) error {
 	case t.Serving == "":
 		return unknown(t, what)
 	case t.Hold != nil:
-		return &Refusal{Held, what, fmt.Sprintf("held by %s since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
-			"Release it first: understudy release " + t.Group + " --reason TEXT", readHold}
+		return &Refusal{
+			Held, what, fmt.Sprintf("held by %s since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
+			"Release it first: understudy release " + t.Group + " --reason TEXT", readHold,
+		}
 	case !target.Available() || target.Passes < rules.Rise:
-		return &Refusal{NotReady, what, fmt.Sprintf("%s was read available %d times in a row, %d are wanted (%s)", to, target.Passes, rules.Rise, target.words()),
-			"Wait for it or repair it, then try again.", readWayBack}
+		return &Refusal{
+			NotReady, what, fmt.Sprintf("%s was read available %d times in a row, %d are wanted (%s)", to, target.Passes, rules.Rise, target.words()),
+			"Wait for it or repair it, then try again.", readWayBack,
+		}
 	}
 	switch rival := v.rival(to); {
 	case target.active() && rival != "":
-		return &Refusal{DualActive, what, fmt.Sprintf("%s and %s both read Active; one of them has stale data", to, rival),
-			"Sync " + to + " from " + t.Serving + " and swap the roles, so that only one is Active, then try again.", readWayBack}
+		return &Refusal{
+			DualActive, what, fmt.Sprintf("%s and %s both read Active; one of them has stale data", to, rival),
+			"Sync " + to + " from " + t.Serving + " and swap the roles, so that only one is Active, then try again.", readWayBack,
+		}
 	case !serving.Available() && !serving.Down(): // it may be Active still, and the target stale
-		return &Refusal{Missing, what, fmt.Sprintf("%s has missed %d of %d readings; it is not down yet", t.Serving, serving.Misses, rules.Fall),
-			"Try again in a moment.", readWayBack}
+		return &Refusal{
+			Missing, what, fmt.Sprintf("%s has missed %d of %d readings; it is not down yet", t.Serving, serving.Misses, rules.Fall),
+			"Try again in a moment.", readWayBack,
+		}
 	case target.active(), serving.Down():
 		return nil
 	}
-	return &Refusal{NeedsSwap, what, fmt.Sprintf("%s is in Standby and %s serves well; a Standby does not serve clients", to, t.Serving),
-		"Swap the roles of the nodes first, then try again.", readWayBack}
+	return &Refusal{
+		NeedsSwap, what, fmt.Sprintf("%s is in Standby and %s serves well; a Standby does not serve clients", to, t.Serving),
+		"Swap the roles of the nodes first, then try again.", readWayBack,
+	}
 }
 
 // unknown refuses what cannot be done while nobody is known to serve.
@@ -151,8 +161,10 @@ func unknown(t Traffic, what string) *Refusal {
 	if t.Hold != nil {
 		why = t.Hold.Reason
 	}
-	return &Refusal{Unknown, what, why,
-		"Find out which node has the current data, then: understudy switch " + t.Group + " --to NODE --force --reason TEXT", readUnknown}
+	return &Refusal{
+		Unknown, what, why,
+		"Find out which node has the current data, then: understudy switch " + t.Group + " --to NODE --force --reason TEXT", readUnknown,
+	}
 }
 
 // Reorder changes the order of succession after a role swap ("having the right
@@ -166,8 +178,10 @@ func Reorder(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error)
 		return t, unknown(t, what)
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(w.Order)), slices.Sorted(slices.Values(t.Order))) {
-		return t, &Refusal{BadWish, what, fmt.Sprintf("%v does not name each of %v once", w.Order, t.Order),
-			"Name every node of the group, once.", "understudy status " + t.Group}
+		return t, &Refusal{
+			BadWish, what, fmt.Sprintf("%v does not name each of %v once", w.Order, t.Order),
+			"Name every node of the group, once.", "understudy status " + t.Group,
+		}
 	}
 	if slices.Equal(w.Order, t.Order) {
 		return t, &Refusal{BadWish, what, "that is the order already", "Nothing to do.", "understudy status " + t.Group}
@@ -191,8 +205,10 @@ func HoldTraffic(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, er
 	case t.Serving == "":
 		return t, unknown(t, what)
 	case t.Hold != nil && t.Hold.Owner != w.Owner && !w.Force:
-		return t, &Refusal{Held, what, fmt.Sprintf("%s holds it since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
-			"Leave it, or release it first.", readHold}
+		return t, &Refusal{
+			Held, what, fmt.Sprintf("%s holds it since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
+			"Leave it, or release it first.", readHold,
+		}
 	case !w.Until.IsZero() && !w.Until.After(now):
 		return t, &Refusal{BadWish, what, "its end " + stamp(w.Until) + " has passed", "Give a time to come.", readHold}
 	}
@@ -221,14 +237,18 @@ func Release(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error)
 
 // NotStarted is the refusal of any wish before the group's first Traffic.
 func NotStarted(group string) *Refusal {
-	return &Refusal{Starting, group + ": nothing was changed", "not every node has been read yet, so nobody serves yet",
-		"Try again in a moment.", "understudy status " + group}
+	return &Refusal{
+		Starting, group + ": nothing was changed", "not every node has been read yet, so nobody serves yet",
+		"Try again in a moment.", "understudy status " + group,
+	}
 }
 
 // Overtaken is the refusal of a wish when another process was first.
 func Overtaken(group string, epoch uint64) *Refusal {
-	return &Refusal{StaleEpoch, group + ": nothing was changed", fmt.Sprintf("another process changed the group meanwhile, to epoch %d", epoch),
-		"Look again, then decide again.", "understudy status " + group}
+	return &Refusal{
+		StaleEpoch, group + ": nothing was changed", fmt.Sprintf("another process changed the group meanwhile, to epoch %d", epoch),
+		"Look again, then decide again.", "understudy status " + group,
+	}
 }
 
 // common refuses what no verb takes: no reason, or an epoch that is not the
@@ -238,8 +258,10 @@ func common(t Traffic, w Wish, what string) error {
 	case w.Reason == "":
 		return &Refusal{BadWish, what, "no reason was given", "Say why, for the history: --reason TEXT", "understudy history " + t.Group}
 	case w.Epoch != 0 && w.Epoch != t.Epoch:
-		return &Refusal{StaleEpoch, what, fmt.Sprintf("you were shown epoch %d, but it is %d by now", w.Epoch, t.Epoch),
-			"Look again, then decide again.", "understudy status " + t.Group}
+		return &Refusal{
+			StaleEpoch, what, fmt.Sprintf("you were shown epoch %d, but it is %d by now", w.Epoch, t.Epoch),
+			"Look again, then decide again.", "understudy status " + t.Group,
+		}
 	}
 	return nil
 }

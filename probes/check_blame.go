@@ -92,8 +92,10 @@ func (g *get) blameHandshake(err error) (ha.Cause, string) {
 func (g *get) blameAnswer(err error) (ha.Cause, string) {
 	e, ended := g.ear, g.ear.wire.ended
 	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge), ended == errMuch:
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		return ha.Oversize, fmt.Sprintf("the page has more than %d bytes", ha.MaxPage)
+	case ended == errMuch:
+		return ha.Oversize, fmt.Sprintf("the answer has more than %d bytes", mostHeard)
 	case full(err):
 		return ha.Oversize, fmt.Sprintf("the headers have more than %d bytes", ha.MaxPage)
 	case late(ended) && !e.wire.some:

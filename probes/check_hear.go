@@ -116,7 +116,7 @@ func (e *ear) epoch() uint64 {
 	if len(text) == 0 || len(text) > 20 {
 		return 0
 	}
-	epoch, err := strconv.ParseUint(string(text), 10, 64)
+	epoch, err := strconv.ParseUint(string(text), 10, 63)
 	if err != nil {
 		return 0
 	}

@@ -11,6 +11,11 @@ import (
 	"time"
 )
 
+// classic leaves the post-quantum key exchange out: a probe has no secret to
+// keep, and without it the first flight is one small segment and a handshake
+// takes a fifth less of the processor.
+var classic = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+
 // security gives what a target's handshakes go by. Sessions are never resumed:
 // a probe sees the certificate that a new client would see.
 func security(t Target, server string) (*tls.Config, error) {
@@ -19,6 +24,7 @@ func security(t Target, server string) (*tls.Config, error) {
 		ServerName:             server,
 		NextProtos:             []string{"http/1.1"},
 		SessionTicketsDisabled: true,
+		CurvePreferences:       classic,
 		InsecureSkipVerify:     t.Insecure, // #nosec G402 -- asked for by the operator, and only for a probe
 	}
 	if t.CAFile == "" {

@@ -25,7 +25,9 @@ func TestAHistoryThatLacksTheNewestIsHealed(t *testing.T) {
 		{"a damaged line within", func(l [][]byte) []byte { return join(l[0], bytes.ToUpper(l[1]), l[2]) }, []uint64{1, 3}},
 		{"empty", func([][]byte) []byte { return nil }, []uint64{3}},
 		{"much without a line end", func([][]byte) []byte { return bytes.Repeat([]byte("x"), 5<<20) }, []uint64{3}},
-		{"many useless lines", func(l [][]byte) []byte { return join(join(l...), bytes.Repeat([]byte(strings.Repeat("x", 999)+"\n"), 70)) }, []uint64{1, 2, 3}},
+		{"many useless lines", func(l [][]byte) []byte {
+			return join(join(l...), bytes.Repeat([]byte(strings.Repeat("x", 999)+"\n"), 70))
+		}, []uint64{1, 2, 3}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

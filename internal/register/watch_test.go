@@ -244,8 +244,8 @@ func TestAWatchThatEndsLeavesNothing(t *testing.T) {
 	}
 }
 
-// The promise is 50 ms; the test leaves a loaded machine more than that for
-// half of the rounds. BenchmarkFollow measures.
+// The promise is 50 ms. On a loaded machine only half of the rounds must keep
+// it; BenchmarkFollow measures.
 func TestOthersFollowWithin50ms(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -253,18 +253,20 @@ func TestOthersFollowWithin50ms(t *testing.T) {
 	signal := watch(t, b, "app")
 	var took []time.Duration
 	for was := range uint64(21) {
-		saved := make(chan error, 1)
-		go func() { saved <- a.Save(t.Context(), was, traffic("app", was+1)) }()
+		stored := make(chan time.Time, 1)
+		go func() {
+			if err := a.Save(t.Context(), was, traffic("app", was+1)); err != nil {
+				t.Error(err)
+			}
+			stored <- time.Now()
+		}()
 		follow(t, b, signal, "app", was+1)
 		seen := time.Now()
-		if err := <-saved; err != nil {
-			t.Fatal(err)
-		}
-		took = append(took, seen.Sub(time.Now())) // below 0: seen before Save came back
+		took = append(took, seen.Sub(<-stored)) // mostly below 0: seen before Save comes back
 	}
 	slices.Sort(took)
 	if half := took[len(took)/2]; half > 50*time.Millisecond {
-		t.Errorf("half of the changes were seen within %v, want 50ms", half)
+		t.Errorf("half of the changes were seen after %v or later, want 50ms", half)
 	}
 }
 

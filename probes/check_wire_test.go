@@ -237,8 +237,8 @@ func TestAnEpochIsANumberOrNothing(t *testing.T) {
 	for header, want := range map[string]uint64{
 		"":                           0,
 		"X-Understudy-Epoch: 12\r\n": 12,
-		"x-understudy-epoch:  18446744073709551615 \r\n":            18446744073709551615,
-		"X-Understudy-Epoch: 18446744073709551616\r\n":              0,
+		"x-understudy-epoch:  9223372036854775807 \r\n":             9223372036854775807,
+		"X-Understudy-Epoch: 9223372036854775808\r\n":               0,
 		"X-Understudy-Epoch: 000000000000000000000001\r\n":          0,
 		"X-Understudy-Epoch: -1\r\n":                                0,
 		"X-Understudy-Epoch: 1e3\r\n":                               0,

@@ -86,9 +86,22 @@ func (l *loop) reload() {
 		l.log.Error("the register cannot be read; traffic stays as it was", "error", err)
 	case l.blocked, t.Epoch > now.Epoch, t.Epoch == now.Epoch && now.Serving == "":
 		l.take(t)
+		if now.Serving != "" && now.Serving != t.Serving {
+			l.anew(t.Serving)
+		}
 		l.unfit = l.unfit || now.Serving == ""
 	case t.Epoch < now.Epoch:
 		l.restore(t.Epoch)
+	}
+}
+
+// anew begins the readings of a node anew that another process has chosen. It
+// has seen it more lately than we may have: misses from before that must not
+// undo what it, or a person there, has just decided.
+func (l *loop) anew(node string) {
+	if was := l.next[node]; was != nil {
+		l.next[node] = &schedule{key: was.key, due: time.Now()}
+		l.view = l.view.Keep(l.plan.names(), []string{node})
 	}
 }
 

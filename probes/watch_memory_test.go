@@ -185,6 +185,20 @@ func (m *memory) other(t ha.Traffic) {
 	m.put(t)
 }
 
+// quietly changes what is wrong with the register; nobody is told.
+func (m *memory) quietly(change func(m *memory)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(m)
+}
+
+// tells says at which place of the tape a line stands, -1 if it does not.
+func (m *memory) tells(line string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Index(m.tape, line)
+}
+
 func (m *memory) write(line string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

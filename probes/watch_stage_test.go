@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +18,17 @@ import (
 // player plays a node: it answers the two pages as a node in its state does,
 // and keeps what it was asked and what was read of it.
 type player struct {
-	name    string
-	timeout time.Duration
+	name string
+	ring func() // is called after every probe
 
-	mu    sync.Mutex // guards the fields below
-	state ha.State
-	epoch uint64
-	delay time.Duration // before it answers
-	mute  time.Time     // until when it takes connections and says nothing
-	asked [][]ha.Page
-	read  []ha.Reading
+	mu      sync.Mutex // guards the fields below
+	timeout time.Duration
+	state   ha.State
+	epoch   uint64
+	delay   time.Duration // before it answers
+	mute    time.Time     // until when it takes connections and says nothing
+	asked   [][]ha.Page
+	read    []ha.Reading
 }
 
 // Check is a probe of the node.
@@ -35,17 +37,18 @@ func (p *player) Check(pages []ha.Page) ha.Reading {
 	r := ha.Reading{Node: p.name, At: time.Now(), State: p.answer(pages), Epoch: p.epoch}
 	wait := max(p.delay, time.Until(p.mute))
 	p.asked = append(p.asked, pages)
-	p.mu.Unlock()
 	switch {
 	case wait >= p.timeout:
 		wait, r.State, r.Cause = p.timeout, ha.NotAvailable, ha.Timeout
 	case !r.State.Available():
 		r.Cause = ha.Refused
 	}
+	p.mu.Unlock()
 	if wait > 0 {
 		time.Sleep(wait)
 	}
 	r.Took = time.Since(r.At)
+	defer p.ring()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.read = append(p.read, r)
@@ -61,6 +64,13 @@ func (p *player) answer(pages []ha.Page) ha.State {
 		}
 	}
 	return ha.NotAvailable
+}
+
+// within has a probe end after timeout.
+func (p *player) within(timeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timeout = timeout
 }
 
 // be puts the node into a state; NotAvailable refuses connections.
@@ -112,6 +122,8 @@ func (p *player) lastAsked() []ha.Page {
 	return p.asked[len(p.asked)-1]
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 // stage is a group in a bubble of its own time, with all that a test plays on.
 type stage struct {
 	*testing.T
@@ -120,7 +132,9 @@ type stage struct {
 	players  map[string]*player
 	plan     Plan
 	watcher  *Watcher
-	stop     func() // ends the watcher and waits for it
+	current  atomic.Pointer[Watcher] // the same, for those who meet a restart
+	stop     func()        // ends the watcher and waits for it
+	bell     chan struct{} // rings after every probe and every news
 
 	mu   sync.Mutex // guards the field below
 	told []ha.Situation
@@ -135,7 +149,7 @@ func onStage(t *testing.T, nodes string, f func(s *stage)) {
 }
 
 func newStage(t *testing.T, nodes string) *stage {
-	s := &stage{T: t, began: time.Now(), register: &memory{}, players: map[string]*player{}}
+	s := &stage{T: t, began: time.Now(), register: &memory{}, players: map[string]*player{}, bell: make(chan struct{}, 1)}
 	s.plan.Rules = ha.DefaultRules()
 	for node := range strings.SplitSeq(nodes, " | ") {
 		name, word, _ := strings.Cut(node, " ")
@@ -150,7 +164,7 @@ func newStage(t *testing.T, nodes string) *stage {
 
 // cast gives a node that is played, for a plan.
 func (s *stage) cast(name string, state ha.State) Node {
-	p := &player{name: name, timeout: s.plan.Rules.Timeout, state: state}
+	p := &player{name: name, timeout: s.plan.Rules.Timeout, ring: s.ring, state: state}
 	s.players[name] = p
 	return Node{Name: name, Key: "http://" + name, Looker: p}
 }
@@ -158,20 +172,29 @@ func (s *stage) cast(name string, state ha.State) Node {
 // start has a Watcher run by the plan until the test is over.
 func (s *stage) start() {
 	s.watcher, s.stop = s.watch(s.plan)
+	s.current.Store(s.watcher)
 	s.watcher.Follow(func(a ha.Situation) {
 		s.register.write(fmt.Sprintf("told %d %s", a.Traffic.Epoch, a.Traffic.Serving))
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.told = append(s.told, a)
+		s.ring()
 	})
+}
+
+func (s *stage) ring() {
+	select {
+	case s.bell <- struct{}{}:
+	default:
+	}
 }
 
 // watch runs one more Watcher over the stage's register.
 func (s *stage) watch(p Plan) (w *Watcher, stop func()) {
 	for _, n := range p.Nodes {
-		n.Looker.(*player).timeout = p.Rules.Timeout
+		n.Looker.(*player).within(p.Rules.Timeout)
 	}
-	w = NewWatcher("core", s.register, slog.New(slog.DiscardHandler))
+	w = NewWatcher("core", s.register, discard)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -229,24 +252,31 @@ func (s *stage) want(words string) {
 func (s *stage) within(limit time.Duration, words string) time.Duration {
 	s.Helper()
 	began := time.Now()
-	for !strings.HasPrefix(say(s.now()), words) {
-		if time.Since(began) >= limit {
-			s.Fatalf("after %s\n got %s\nwant %s", time.Since(s.began), say(s.now()), words)
-		}
-		time.Sleep(time.Millisecond)
+	if !s.await(limit, func(a ha.Situation) bool { return strings.HasPrefix(say(a), words) }) {
+		s.Fatalf("after %s\n got %s\nwant %s", time.Since(s.began), say(s.now()), words)
 	}
 	return time.Since(began)
+}
+
+// await waits until the Situation is as it should be, or gives false.
+func (s *stage) await(limit time.Duration, is func(ha.Situation) bool) bool {
+	timeout := time.After(limit)
+	for !is(s.now()) {
+		select {
+		case <-s.bell:
+		case <-timeout:
+			return is(s.now())
+		}
+	}
+	return true
 }
 
 // miss waits until the serving node has missed n readings.
 func (s *stage) miss(n int) {
 	s.Helper()
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
-		if now := s.now(); now.View.Of(now.Traffic.Serving).Misses >= n {
-			return
-		}
+	if !s.await(time.Minute, func(a ha.Situation) bool { return a.View.Of(a.Traffic.Serving).Misses >= n }) {
+		s.Fatalf("the serving node has not missed %d readings", n)
 	}
-	s.Fatalf("the serving node has not missed %d readings", n)
 }
 
 // act does a person's wish.
@@ -260,7 +290,7 @@ func (s *stage) act(verb string, w ha.Wish) (ha.Traffic, error) {
 		w.Reason = "testing"
 	}
 	w.Actor = "alice"
-	return s.watcher.Act(context.Background(), do, w, false)
+	return s.current.Load().Act(context.Background(), do, w, false)
 }
 
 // must does a person's wish that nothing speaks against.

@@ -3,7 +3,6 @@ package probes
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,7 +26,7 @@ func TestTrafficMovesOnlyAfterItIsStored(t *testing.T) {
 		s.want("core2 2: row 3 Stay serving")
 		s.must("switch", ha.Wish{To: "core1", Force: true})
 		for epoch, before := range map[string]string{"told 1 core1": "stored 1 core1", "told 2 core2": "stored 2 core2", "told 3 core1": "stored 3 core1"} {
-			if told, stored := slices.Index(s.register.tape, epoch), slices.Index(s.register.tape, before); stored < 0 || told < stored {
+			if told, stored := s.register.tells(epoch), s.register.tells(before); stored < 0 || told < stored {
 				s.Errorf("%q stands before %q in %q", epoch, before, s.register.tape)
 			}
 		}
@@ -116,7 +115,7 @@ func TestALostTrafficThatCannotBeStoredAgainIsStoredWithTheNextMove(t *testing.T
 				s.register.trouble(lose)
 				s.pass(time.Minute)
 				s.want("core1 7: row 3 Stay serving; armed to core2")
-				s.register.full = nil
+				s.register.quietly(func(m *memory) { m.full = nil })
 				s.node("core1").be(ha.NotAvailable)
 				s.within(10*time.Second, "core2 8: row 3 Stay serving")
 			})
@@ -157,7 +156,6 @@ func TestOneWhoIsOvertakenFollows(t *testing.T) {
 		s.miss(2)
 		s.register.hush(errLost) // what the other does is not heard
 		s.register.other(traffic(2, "core2", "core1", "core2"))
-		s.register.deaf = errLost
 		s.within(10*time.Second, "core2 2: row 3 Stay serving")
 		if got := s.register.history(); !cmp.Equal(got, []string{"1 core1 started", "2 core2 started"}) {
 			s.Errorf("stored %q", got)

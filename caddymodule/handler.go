@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,6 +24,7 @@ type Handler struct {
 	Proxy json.RawMessage `json:"proxy" caddy:"namespace=http.handlers inline_key=handler"`
 
 	proxy caddyhttp.MiddlewareHandler
+	route *route
 }
 
 // CaddyModule gives the module's identity.
@@ -31,9 +34,11 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision loads the proxy.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	if _, err := groupOf(ctx, h.Group); err != nil {
+	g, err := groupOf(ctx, h.Group)
+	if err != nil {
 		return err
 	}
+	h.route = g.route
 	if len(h.Proxy) == 0 {
 		return errors.New("understudy: the handler has no proxy")
 	}
@@ -51,6 +56,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // ServeHTTP proxies the request, and gives an error its right status: 503 if
 // we turned the request away (it reached no node), 499 if its client left.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if !h.route.choice.Load().calm() {
+		if err := readAhead(r); err != nil {
+			return caddyhttp.Error(http.StatusBadRequest, err)
+		}
+	}
 	err := h.proxy.ServeHTTP(w, r, next)
 	if err == nil {
 		return nil
@@ -65,6 +75,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	turnedAway := caddyhttp.Error(http.StatusServiceUnavailable, err)
 	turnedAway.StatusCode = http.StatusServiceUnavailable // err may carry the 502 of an attempt that failed before
 	return turnedAway
+}
+
+// mostAhead is the longest body that is read before its request waits.
+const mostAhead = 16 << 10
+
+// readAhead reads a short body of a request that is going to wait: net/http
+// notices that a client has left only after its body has been read, and what
+// nobody waits for any more should not be done.
+func readAhead(r *http.Request) error {
+	if r.Body == nil || r.ContentLength <= 0 || r.ContentLength > mostAhead {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return fmt.Errorf("read request body: %w", err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
 }
 
 var (

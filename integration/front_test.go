@@ -32,6 +32,7 @@ type front struct {
 	log    *output
 	api    *api.Client
 	client *http.Client
+	tls    bool                // clients speak TLS to the site
 	who    *syscall.Credential // another user to run as, or nil
 }
 
@@ -66,7 +67,7 @@ func newFront(t *testing.T, p plan) *front {
 	t.Cleanup(transport.CloseIdleConnections)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the end of the front's log:\n%s", f.log.tail(40))
+			t.Logf("the end of the front's log:\n%s", f.log.tail(15, `"understudy"`, `"level":"error"`))
 		}
 	})
 	return f
@@ -78,7 +79,7 @@ func (f *front) start() {
 	f.launch()
 	await(f.t, "the front answers at its admin endpoint", func() bool {
 		if !f.up() {
-			f.t.Fatalf("the front ended:\n%s", f.log.tail(20))
+			f.t.Fatalf("the front ended:\n%s", f.log.tail(5))
 		}
 		_, err := f.api.Groups(context.Background())
 		return err == nil
@@ -285,9 +286,9 @@ func causes(history []api.Change) []string {
 	return all
 }
 
-// asJSON shows a value in full.
+// asJSON shows a value in full, on one line.
 func asJSON(v any) string {
-	text, err := json.MarshalIndent(v, "", "  ")
+	text, err := json.Marshal(v)
 	if err != nil {
 		return err.Error()
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,9 +94,11 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// tail gives the last lines.
-func (o *output) tail(lines int) string {
-	all := strings.Split(strings.TrimSpace(o.String()), "\n")
+// tail gives the last lines, of those that hold one of the words.
+func (o *output) tail(lines int, words ...string) string {
+	all := slices.DeleteFunc(strings.Split(strings.TrimSpace(o.String()), "\n"), func(line string) bool {
+		return len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) })
+	})
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 

@@ -5,6 +5,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/hatest"
 )
@@ -35,6 +37,7 @@ type answer struct {
 	node       string
 	header     http.Header
 	body       string
+	proto      string
 	err        error
 	begun, end time.Time
 }
@@ -70,7 +73,7 @@ func (f *front) do(r request) answer {
 	if r.body != "" {
 		body = strings.NewReader(r.body)
 	}
-	req, err := http.NewRequestWithContext(r.ctx, r.method, "http://"+f.at.site+r.path, body)
+	req, err := http.NewRequestWithContext(r.ctx, r.method, f.scheme()+"://"+f.at.site+r.path, body)
 	if err != nil {
 		a.err = err
 		return a
@@ -92,6 +95,7 @@ func (a *answer) take(resp *http.Response, err error) error {
 		return err
 	}
 	defer resp.Body.Close()
+	a.proto = resp.Proto
 	a.status, a.header, a.node = resp.StatusCode, resp.Header, resp.Header.Get(hatest.NodeHeader)
 	var body bytes.Buffer
 	_, err = body.ReadFrom(resp.Body)
@@ -167,4 +171,29 @@ func (f *front) expectAllTo(node string) {
 	for range 3 {
 		f.expectFrom(node, f.get(), f.post(), f.do(request{method: "DELETE"}), f.do(request{method: "PUT", body: "x"}))
 	}
+}
+
+// bodyForce is a wish that overrides the guards.
+var bodyForce = api.Body{Force: true}
+
+// overTLS gives a front's clients another site of it, which they reach by TLS
+// and HTTP/2.
+func (f *front) overTLS(site string) *front {
+	f.t.Helper()
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- Caddy's own authority, of this test
+		ForceAttemptHTTP2: true,
+	}
+	f.t.Cleanup(transport.CloseIdleConnections)
+	secure := *f
+	secure.at.site, secure.tls = site, true
+	secure.client = &http.Client{Transport: transport, Timeout: 2 * patience}
+	return &secure
+}
+
+func (f *front) scheme() string {
+	if f.tls {
+		return "https"
+	}
+	return "http"
 }

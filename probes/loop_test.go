@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -70,6 +71,22 @@ func BenchmarkProbe(b *testing.B) {
 		l.probe()
 		l.observe(<-l.found)
 		l.decide()
+	}
+}
+
+func TestTogetherAddsAHundredthAtMost(t *testing.T) {
+	t.Parallel()
+	for _, interval := range []time.Duration{-1, 0, 1, 99, 100, time.Millisecond, time.Second, 5 * time.Second, time.Hour} {
+		for range 1000 {
+			at := time.Unix(0, rand.Int64())
+			got := together(at, interval)
+			if got < 0 || got > max(0, interval/100) || got >= 50*time.Millisecond {
+				t.Fatalf("interval %s: %s later", interval, got)
+			}
+			if grid := int64(min(interval/100, 50*time.Millisecond)); grid > 0 && at.Add(got).UnixNano()%grid != 0 {
+				t.Fatalf("interval %s: at %s", interval, at.Add(got))
+			}
+		}
 	}
 }
 

@@ -21,7 +21,9 @@ type chance struct{ *rand.Rand }
 func chanceOf(seed, thing uint64) chance { return chance{rand.New(rand.NewPCG(seed, thing))} }
 
 // around gives a time that is d on average: mostly shorter, at times much longer.
-func (c chance) around(d time.Duration) time.Duration { return time.Duration(c.ExpFloat64() * float64(d)) }
+func (c chance) around(d time.Duration) time.Duration {
+	return time.Duration(c.ExpFloat64() * float64(d))
+}
 
 func (c chance) one(of []string) string { return of[c.IntN(len(of))] }
 

@@ -334,6 +334,20 @@ func TestCalmProbesAreAnIntervalApartGiveOrTakeATenth(t *testing.T) {
 	})
 }
 
+func TestCalmProbesOfAllGroupsBeginAtTheSameInstants(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.pass(time.Hour)
+		for name, p := range s.players {
+			for _, r := range p.readings(s.began)[1:] {
+				if r.At.UnixNano()%int64(50*time.Millisecond) != 0 {
+					s.Fatalf("%s was probed at %s", name, r.At)
+				}
+			}
+		}
+	})
+}
+
 func TestTheSecondProbesOfManyGroupsSpreadOverTheInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

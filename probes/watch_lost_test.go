@@ -10,7 +10,9 @@ import (
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
-func damaged(floor uint64) *ha.Damaged { return &ha.Damaged{Why: "it ends in the middle", Floor: floor} }
+func damaged(floor uint64) *ha.Damaged {
+	return &ha.Damaged{Why: "it ends in the middle", Floor: floor}
+}
 
 func TestADamagedTrafficIsHeldAndServedByTheOnlyActiveNode(t *testing.T) {
 	t.Parallel()

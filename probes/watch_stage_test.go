@@ -133,8 +133,8 @@ type stage struct {
 	plan     Plan
 	watcher  *Watcher
 	current  atomic.Pointer[Watcher] // the same, for those who meet a restart
-	stop     func()        // ends the watcher and waits for it
-	bell     chan struct{} // rings after every probe and every news
+	stop     func()                  // ends the watcher and waits for it
+	bell     chan struct{}           // rings after every probe and every news
 
 	mu   sync.Mutex // guards the field below
 	told []ha.Situation

@@ -148,6 +148,40 @@ func TestWhatAnotherProcessStoresIsFollowedAtOnce(t *testing.T) {
 	})
 }
 
+// The other one has seen the node more lately: what was missed of it before
+// must not undo what was just decided.
+func TestTheNodeThatAnotherProcessChoseIsReadAnew(t *testing.T) {
+	onStage(t, "core1 Active | core2 NotAvailable | dr1 Standby", func(s *stage) {
+		s.start()
+		s.pass(time.Minute)
+		s.node("core1").be(ha.NotAvailable)
+		s.node("core2").stall(time.Hour)
+		s.register.other(traffic(2, "core2", "core1", "core2", "dr1"))
+		chosen := time.Now()
+		s.want("core2 2: row 4 Wait missing; armed to dr1")
+		s.pass(5900 * time.Millisecond) // two timeouts, and the third is under way
+		if got := s.now(); got.Traffic.Serving != "core2" || got.View.Of("core2").Misses != 2 {
+			s.Errorf("%d readings of core2 are missed; %s", got.View.Of("core2").Misses, say(got))
+		}
+		if took := s.within(time.Second, "dr1 3: row 3 Stay serving"); !s.now().Traffic.At.Equal(chosen.Add(6 * time.Second)) {
+			s.Errorf("left it after another %s", took)
+		}
+	})
+}
+
+func TestAChangeByAnotherProcessThatMovesNothingStartsNoReadingsAnew(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.pass(10 * time.Second)
+		s.node("core1").be(ha.NotAvailable)
+		s.miss(2)
+		s.register.other(traffic(2, "core1", "core1", "core2"))
+		if took := s.within(10*time.Second, "core2 3: row 3 Stay serving"); took != 500*time.Millisecond {
+			s.Errorf("failed over after %s, want 500ms: the third miss", took)
+		}
+	})
+}
+
 func TestOneWhoIsOvertakenFollows(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
@@ -247,6 +281,26 @@ func TestOfTwoWhoDecideAtTheSameInstantOneMoves(t *testing.T) {
 			if got := say(w.Situation()); got != "core2 2: row 3 Stay serving; armed to dr1" {
 				s.Errorf("watcher %d: %s", i, got)
 			}
+		}
+	})
+}
+
+func TestTwoWhoSeeDifferentThingsDoNotFight(t *testing.T) {
+	onStage(t, "core1 Active | core2 Standby | dr1 Standby", func(s *stage) {
+		s.start()
+		apart := Plan{Rules: s.plan.Rules} // with players of its own
+		for _, n := range s.plan.Nodes {
+			apart.Nodes = append(apart.Nodes, s.cast(n.Name, s.node(n.Name).state))
+		}
+		other, _ := s.watch(apart)
+		s.pass(time.Minute)
+		s.node("core1").be(ha.NotAvailable) // it alone cannot reach the Primary
+		s.pass(time.Hour)
+		if got := s.register.history(); !cmp.Equal(got, []string{"1 core1 started", "2 core2 failed_over"}) {
+			s.Errorf("stored %q", got)
+		}
+		if a, b := s.now(), other.Situation(); a.Target != "core2" || b.Target != "core2" {
+			s.Errorf("requests go to %s and to %s", a.Target, b.Target)
 		}
 	})
 }

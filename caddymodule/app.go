@@ -82,18 +82,17 @@ type groupKey struct{ dir, name string }
 // Start puts this configuration into force in every group. It changes nothing
 // if it does not fit one of them.
 func (a *App) Start() error {
+	var err error
+	if a.herald, err = newHerald(a); err != nil { // first: an alarm may be in force from the first moment on
+		return err
+	}
 	for _, name := range a.names() {
 		if err := a.running[name].enter(a.claims[name]); err != nil {
 			_ = a.Stop()
 			return fmt.Errorf("understudy: %w", err)
 		}
 	}
-	var err error
-	a.herald, err = newHerald(a)
-	if err != nil {
-		_ = a.Stop()
-	}
-	return err
+	return nil
 }
 
 // Stop takes this configuration out of force. The groups go on for the one

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // Handler sends requests to the serving node of a group. It is Caddy's
@@ -23,8 +24,8 @@ type Handler struct {
 	// The Caddyfile directive writes all of it.
 	Proxy json.RawMessage `json:"proxy" caddy:"namespace=http.handlers inline_key=handler"`
 
-	proxy caddyhttp.MiddlewareHandler
-	route *route
+	proxy  caddyhttp.MiddlewareHandler
+	policy *Policy
 }
 
 // CaddyModule gives the module's identity.
@@ -34,11 +35,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision loads the proxy.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	g, err := groupOf(ctx, h.Group)
-	if err != nil {
+	if _, err := groupOf(ctx, h.Group); err != nil {
 		return err
 	}
-	h.route = g.route
 	if len(h.Proxy) == 0 {
 		return errors.New("understudy: the handler has no proxy")
 	}
@@ -50,21 +49,40 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.proxy, ok = mod.(caddyhttp.MiddlewareHandler); !ok {
 		return fmt.Errorf("proxy is a %T, not a handler", mod)
 	}
+	if p, ok := mod.(*reverseproxy.Handler); ok && p.LoadBalancing != nil {
+		h.policy, _ = p.LoadBalancing.SelectionPolicy.(*Policy)
+	}
+	if h.policy == nil || h.policy.Group != h.Group {
+		return fmt.Errorf("the proxy needs the selection policy understudy with group %s", h.Group)
+	}
 	return nil
 }
 
 // ServeHTTP proxies the request, and gives an error its right status: 503 if
 // we turned the request away (it reached no node), 499 if its client left.
+//
+// A request that has to wait does so here, before Caddy has made a second one
+// of it: thousands may wait.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if !h.route.choice.Load().calm() {
+	if !h.policy.route.choice.Load().calm() {
 		if err := readAhead(r); err != nil {
 			return caddyhttp.Error(http.StatusBadRequest, err)
 		}
+		if h.policy.wait(r, w) == nil {
+			return h.turnAway(w, r, errNoNode)
+		}
+		defer h.policy.route.follow(r.Context())()
 	}
-	err := h.proxy.ServeHTTP(w, r, next)
-	if err == nil {
-		return nil
+	if err := h.proxy.ServeHTTP(w, r, next); err != nil {
+		return h.turnAway(w, r, err)
 	}
+	return nil
+}
+
+var errNoNode = errors.New("no node takes requests now")
+
+// turnAway gives the error of a request its status.
+func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, err error) error {
 	switch caddyhttp.GetVar(r.Context(), refusedVar) {
 	case nil:
 		return err
@@ -72,9 +90,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		w.WriteHeader(499)
 		return nil
 	}
-	turnedAway := caddyhttp.Error(http.StatusServiceUnavailable, err)
-	turnedAway.StatusCode = http.StatusServiceUnavailable // err may carry the 502 of an attempt that failed before
-	return turnedAway
+	away := caddyhttp.Error(http.StatusServiceUnavailable, err)
+	away.StatusCode = http.StatusServiceUnavailable // err may carry the 502 of an attempt that failed before
+	return away
 }
 
 // mostAhead is the longest body that is read before its request waits.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,14 @@ import (
 // maxDials is how many connections to a node may be under way at once when a
 // queue is released.
 const maxDials = 64
+
+// moment is how long one of those who waited keeps the next from following,
+// unless it is answered before.
+const moment = 20 * time.Millisecond
+
+// many is how many have to wait for their release to be worth a collection of
+// garbage of its own.
+const many = 1000
 
 // choice is what a request goes by: an immutable picture of a Situation.
 type choice struct {
@@ -35,6 +44,7 @@ type route struct {
 	doubt   func(node, why string) // tells the Watcher of evidence; returns when the choice has it
 	dials   chan struct{}          // a place for each dial under way
 	waiting atomic.Int64           // requests that wait now
+	door    chan struct{}          // a place for each of those who waited and go out now
 
 	turnedAway atomic.Uint64 // requests answered 503 by us
 	closed     atomic.Uint64 // connections closed at a failover
@@ -46,7 +56,7 @@ type route struct {
 
 func newRoute(doubt func(node, why string)) *route {
 	r := &route{
-		doubt: doubt, dials: make(chan struct{}, maxDials),
+		doubt: doubt, dials: make(chan struct{}, maxDials), door: make(chan struct{}, maxDials),
 		servers: map[string]*server{}, address: map[string]string{},
 	}
 	r.choice.Store(&choice{queue: ha.QueueAll, reason: ha.Starting, changed: make(chan struct{})})
@@ -88,6 +98,9 @@ func (r *route) tell(s ha.Situation) {
 	}
 	r.choice.Store(next)
 	close(old.changed)
+	if next.calm() && r.waiting.Load() > many {
+		time.AfterFunc(time.Second, runtime.GC) // what thousands took is not left to grow to twice as much
+	}
 	if leaves && old.node != next.node {
 		r.closed.Add(uint64(old.serving.close()))
 	}
@@ -124,6 +137,23 @@ func (r *route) stop() {
 	if old.serving != nil {
 		old.serving.fence()
 		old.serving.close()
+	}
+}
+
+// follow lets those who waited go out close behind one another, not all in the
+// same instant: thousands would open a connection each, and need the memory of
+// thousands at once. The function it gives makes room for the next.
+func (r *route) follow(ctx context.Context) (leave func()) {
+	select {
+	case r.door <- struct{}{}:
+	case <-ctx.Done():
+		return func() {}
+	}
+	timer := time.AfterFunc(moment, func() { <-r.door })
+	return func() {
+		if timer.Stop() {
+			<-r.door
+		}
 	}
 }
 

@@ -137,10 +137,10 @@ func (g *group) listen(e *ear, s *server, now time.Time) time.Duration {
 	}
 	seen := traffic{
 		started: s.started.Load(), finished: s.finished.Load(),
-		suspect: !situation.View.Of(s.node).Suspect.IsZero(),
+		suspect: situation.View.Of(s.node).Silent,
 	}
 	if e.look(now, seen, situation.Rules.FastInterval) {
-		go g.route.doubt(s.node, "requests are out and none is answered")
+		go g.watcher.Hush(s.node)
 	}
 	return situation.Rules.FastInterval
 }

@@ -115,6 +115,7 @@ func (f *front) reload(p plan) {
 		f.t.Fatalf("reload: %v", err)
 	}
 	f.plan = p
+	await(f.t, "the new listener has taken over", func() bool { a := f.get(); return a.err == nil })
 }
 
 func (f *front) loadText(caddyfile string) error {

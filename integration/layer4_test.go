@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
@@ -35,7 +36,7 @@ type passing struct {
 	secure  bool              // the nodes end TLS and want a certificate
 	proxy   bool              // the nodes want a PROXY header
 	matcher string            // of the route; empty: every connection
-	before  []string          // handlers of the route before ours
+	before  []string          // a route before ours
 	handler []string          // lines of ours
 	probe   map[string]string // what differs from quick
 }
@@ -61,8 +62,8 @@ func pass(t *testing.T, how passing) *passage {
 	if how.matcher != "" {
 		layer4, route = append(layer4, "@it "+how.matcher), "route @it {"
 	}
-	layer4 = append(append(layer4, route), how.before...)
-	layer4 = append(append(append(layer4, "understudy mdm {"), how.handler...), "}", "}", "}", "}")
+	layer4 = append(append(layer4, how.before...), route, "understudy mdm {")
+	layer4 = append(append(layer4, how.handler...), "}", "}", "}", "}")
 	p.front = startFront(t, plan{
 		nodes: []node{p.core1, p.core2}, probe: how.probe, global: layer4,
 		url: map[string]string{"core1": "http://" + p.term1.listen, "core2": "http://" + p.term2.listen},
@@ -129,17 +130,33 @@ func TestTheNodeIsToldTheClientsAddress(t *testing.T) {
 	}
 }
 
+// proxyIn is a route that takes a PROXY header from whoever is before the front.
+var proxyIn = []string{"route {", "proxy_protocol {", "timeout 5s", "allow 127.0.0.0/8", "}", "}"}
+
 func TestAPROXYHeaderIsPassedOn(t *testing.T) {
 	t.Parallel()
 	p := pass(t, passing{
 		proxy: true, handler: []string{"proxy_protocol v2"},
-		before: []string{"proxy_protocol {", "timeout 5s", "allow 127.0.0.0/8", "}"},
+		before: proxyIn,
 	})
 	c := mustCall(t, p.address, nil)
 	fmt.Fprint(c, "PROXY TCP4 192.0.2.55 192.0.2.1 5555 443\r\nwith it came this\n")
 	c.expectLine(t, "core1 user nobody from 192.0.2.55:5555 v2")
 	c.expectLine(t, "with it came this")
 	c.expectEcho(t, "and this later")
+}
+
+func TestTheNameIsFoundBehindAPROXYHeader(t *testing.T) {
+	t.Parallel()
+	p := pass(t, passing{
+		secure: true, proxy: true, before: proxyIn, matcher: "tls sni " + appName, handler: []string{"proxy_protocol v2"},
+	})
+	raw := mustCall(t, p.address, nil)
+	fmt.Fprint(raw, "PROXY TCP6 2001:db8::55 2001:db8::1 5555 443\r\n")
+	secure := tls.Client(raw.Conn, p.client(t, "device-9.example.com", appName))
+	c := &caller{secure, bufio.NewReader(secure)}
+	c.expectLine(t, "core1 user device-9.example.com from [2001:db8::55]:5555 v2")
+	c.expectEcho(t, "found")
 }
 
 func TestTLSAndPROXYTogether(t *testing.T) {

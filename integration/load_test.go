@@ -115,6 +115,30 @@ func (l *load) awaitAnswers(t *testing.T, n int, from string) {
 	await(t, fmt.Sprintf("%d requests are answered by %s", n, from), func() bool { return count() >= before+n })
 }
 
+// overReloads gives the answers of a load without the few connections that
+// Caddy itself breaks when one configuration's listener takes over from the
+// other's (a stock site loses as many); those must have reached no node.
+func overReloads(t *testing.T, answers []answer, reloads int, nodes ...node) []answer {
+	t.Helper()
+	var kept []answer
+	for _, a := range answers {
+		if a.err == nil {
+			kept = append(kept, a)
+			continue
+		}
+		t.Logf("broken at a reload: %s", a)
+		for _, n := range nodes {
+			if n.IDs("")[a.id] > 0 {
+				t.Errorf("%s: yet it reached %s", a, n.Name())
+			}
+		}
+	}
+	if broken := len(answers) - len(kept); broken > 3*reloads {
+		t.Errorf("%d connections broke at %d reloads", broken, reloads)
+	}
+	return kept
+}
+
 // gap gives the longest time without a good answer.
 func gap(answers []answer) time.Duration {
 	var ends []time.Time

@@ -155,8 +155,7 @@ func (l *loop) hurry(urgent bool) {
 // doubt notes that live traffic to a node has failed. Only news brings a probe
 // of a node that has missed none forward, and not more often than the fast
 // interval.
-func (l *loop) doubt(node, why string, at time.Time) {
-	view, news := l.view.Doubt(node, at)
+func (l *loop) doubt(node, why string, view ha.View, news bool) {
 	s := l.next[node]
 	if !news || s == nil {
 		return
@@ -274,11 +273,14 @@ func (l *loop) act(act ha.Act, wish ha.Wish, dryRun bool) (ha.Traffic, error) {
 	if err != nil || dryRun {
 		return t, err
 	}
+	was := l.traffic.Serving
 	switch err := l.save(t); {
 	case errors.Is(err, ha.ErrStale):
 		return l.traffic, ha.Overtaken(l.group, l.traffic.Epoch)
 	case err != nil:
 		return l.traffic, fmt.Errorf("store the traffic of group %s: %w", l.group, err)
+	case t.Serving != was && l.view.Of(t.Serving).Misses > 0: // forced
+		l.anew(t.Serving)
 	}
 	return t, nil
 }

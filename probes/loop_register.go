@@ -84,7 +84,7 @@ func (l *loop) reload() {
 		l.restore(0)
 	case err != nil:
 		l.log.Error("the register cannot be read; traffic stays as it was", "error", err)
-	case l.blocked, t.Epoch > now.Epoch, t.Epoch == now.Epoch && now.Serving == "":
+	case t.Epoch > now.Epoch, t.Epoch == now.Epoch && now.Serving == "":
 		l.take(t)
 		if now.Serving != "" && now.Serving != t.Serving {
 			l.anew(t.Serving)
@@ -95,9 +95,9 @@ func (l *loop) reload() {
 	}
 }
 
-// anew begins the readings of a node anew that another process has chosen. It
-// has seen it more lately than we may have: misses from before that must not
-// undo what it, or a person there, has just decided.
+// anew begins the readings of a node anew that another process, or a person,
+// has chosen. They may know it better than we do: misses from before that must
+// not undo what has just been decided.
 func (l *loop) anew(node string) {
 	if was := l.next[node]; was != nil {
 		l.next[node] = &schedule{key: was.key, due: time.Now()}

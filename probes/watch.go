@@ -55,14 +55,6 @@ func (p Plan) names() []string {
 	return names
 }
 
-func (p Plan) node(name string) (Node, bool) {
-	i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == name })
-	if i < 0 {
-		return Node{}, false
-	}
-	return p.Nodes[i], true
-}
-
 // Watcher watches one group. Make it with NewWatcher, start Run in a goroutine
 // of its own; all other methods may be called from any.
 type Watcher struct {
@@ -133,7 +125,20 @@ func (w *Watcher) Doubt(node, why string) {
 		return
 	}
 	at := time.Now()
-	_ = w.ask(context.Background(), func(l *loop) { l.doubt(node, why, at) })
+	_ = w.ask(context.Background(), func(l *loop) {
+		view, news := l.view.Doubt(node, at)
+		l.doubt(node, why, view, news)
+	})
+}
+
+// Hush tells that a node leaves every request unanswered: evidence too, and
+// until a good reading settles it all requests wait.
+func (w *Watcher) Hush(node string) {
+	at := time.Now()
+	_ = w.ask(context.Background(), func(l *loop) {
+		view, news := l.view.Hush(node, at)
+		l.doubt(node, "requests are out and none is answered", view, news)
+	})
 }
 
 // Act does what a person or a run wishes: the verb is one of [ha.Acts]. With

@@ -24,7 +24,7 @@ func code(err error) ha.Reason {
 func TestAPersonLeadsTrafficBack(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core2 2: row 3 Stay serving")
 		s.node("core2").be(ha.Active)
@@ -87,10 +87,30 @@ func TestEveryWishIsDoneOrRefused(t *testing.T) {
 	})
 }
 
+func TestTrafficThatAPersonForcedOntoANodeStaysUntilItMissesAnew(t *testing.T) {
+	onStage(t, "core1 Active | core2 NotAvailable | dr1 Standby", func(s *stage) {
+		s.start()
+		s.calm()
+		s.node("core1").be(ha.NotAvailable)
+		s.must("switch", ha.Wish{To: "core2", Force: true})
+		if took := s.within(10*time.Second, "dr1 3: row 3 Stay serving"); took != time.Second {
+			s.Errorf("it left %s after the switch, want 1s: three new misses", took)
+		}
+		s.node("core2").be(ha.Standby)
+		s.pass(time.Minute)
+		s.node("core2").be(ha.NotAvailable)
+		s.pass(time.Minute)
+		s.must("switch", ha.Wish{To: "core2", Force: true})
+		s.node("core2").be(ha.Active) // the person knew
+		s.pass(time.Minute)
+		s.want("core2 4: row 3 Stay serving; armed to dr1")
+	})
+}
+
 func TestADryRunOnlyTells(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.news()
 		wish := ha.Wish{To: "core2", Force: true, Reason: "testing", Actor: "alice"}
 		got, err := s.watcher.Act(context.Background(), ha.Switch, wish, true)
@@ -124,7 +144,7 @@ func TestAWishBeforeTheFirstTrafficIsRefused(t *testing.T) {
 func TestAWishThatCannotBeStoredChangesNothing(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.news()
 		s.register.quietly(func(m *memory) { m.full = errDisk })
 		_, err := s.act("switch", ha.Wish{To: "core2", Force: true})
@@ -141,7 +161,7 @@ func TestAWishThatCannotBeStoredChangesNothing(t *testing.T) {
 func TestAWishIsGivenUpWithItsContext(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.trouble(func(m *memory) { m.slow = 5 * time.Second })
 		s.pass(time.Second)
 		ctx, cancel := context.WithTimeout(s.Context(), time.Second)
@@ -158,7 +178,7 @@ func TestAWishIsGivenUpWithItsContext(t *testing.T) {
 func TestAWishIsInTheSituationWhenActReturns(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		for epoch := uint64(2); epoch < 20; epoch += 2 {
 			s.must("hold", ha.Wish{})
 			if got := s.watcher.Situation().Traffic; got.Epoch != epoch || got.Hold == nil {
@@ -203,7 +223,7 @@ func TestFollowersSeeEachChangeOnceAndInOrder(t *testing.T) {
 func TestOneWhoBeginsToFollowIsToldTheRestOnce(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		var told []uint64
 		var stops []func()
 		for range 3 {

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +63,7 @@ func TestFallMissesAFastIntervalApartBringAFailover(t *testing.T) {
 func TestThreeTimeoutsAreThreeObservations(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		failed := time.Now()
 		s.node("core1").stall(time.Hour)
 		s.within(time.Minute, "core2 2: row 3 Stay serving")
@@ -123,7 +124,7 @@ func TestAFlapBelowFallNeverMoves(t *testing.T) {
 func TestARestartCountsMissesAnew(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		for range 20 {
 			s.miss(2)
@@ -152,7 +153,7 @@ func TestAnOldStandbyReadingNeverCounts(t *testing.T) {
 			onStage(t, pair, func(s *stage) {
 				s.node("core1").slow(10 * time.Millisecond)
 				s.start()
-				s.pass(10 * time.Second)
+				s.calm()
 				s.node("core1").be(ha.NotAvailable)
 				s.miss(2)
 				s.pass(490 * time.Millisecond) // the third probe is about to begin
@@ -174,21 +175,16 @@ func TestAProbeThatIsUnderWayAtTheDecisiveInstantIsNoConfirmation(t *testing.T) 
 		s.node("core1").slow(10 * time.Millisecond)
 		s.node("core2").slow(400 * time.Millisecond)
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
+		failed := time.Now()
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core1 1: row 13 Wait confirming (core2); queue all")
 		s.within(time.Second, "core2 2: row 3 Stay serving")
-		moved := s.now().Traffic
-		var down, standby ha.Reading
-		for _, r := range moved.Evidence {
-			if r.Node == "core1" {
-				down = r
-			} else {
-				standby = r
-			}
-		}
-		if standby.At.Before(down.End()) || standby.State != ha.Standby {
-			s.Errorf("moved onto a reading that began %s before core1 was down", down.End().Sub(standby.At))
+		down := s.node("core1").readings(firstMiss(s, "core1", failed).At)[2].End()
+		evidence := s.now().Traffic.Evidence
+		standby := evidence[slices.IndexFunc(evidence, func(r ha.Reading) bool { return r.Node == "core2" })]
+		if standby.At.Before(down) || standby.State != ha.Standby {
+			s.Errorf("moved onto a reading that began %s before core1 was down", down.Sub(standby.At))
 		}
 	})
 }
@@ -197,7 +193,7 @@ func TestTheConfirmationIsAskedAtTheDecisiveInstant(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.node("core1").slow(10 * time.Millisecond)
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core2 2: row 3 Stay serving")
 		moved := s.now().Traffic.At
@@ -213,7 +209,7 @@ func TestTheConfirmationIsAskedAtTheDecisiveInstant(t *testing.T) {
 func TestThePrimaryThatIsBackDuringTheConfirmationKeepsTheTraffic(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.miss(2)
 		s.node("core2").slow(1900 * time.Millisecond)
@@ -242,7 +238,7 @@ func TestTheThirdNodeServesOnlyWhenTheSecondIsDown(t *testing.T) {
 			onStage(t, c.nodes, func(s *stage) {
 				s.plan.Rules.Manual = c.manual
 				s.start()
-				s.pass(time.Minute)
+				s.calm()
 				s.node("core1").be(ha.NotAvailable)
 				s.pass(10 * time.Second)
 				s.want(c.want)
@@ -256,7 +252,7 @@ func TestTheThirdNodeServesOnlyWhenTheSecondIsDown(t *testing.T) {
 func TestTwoThatFailTogetherLeaveTheThird(t *testing.T) {
 	onStage(t, "core1 Active | core2 Standby | dr1 Standby", func(s *stage) {
 		s.start()
-		s.pass(time.Minute)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.node("core2").be(ha.NotAvailable)
 		s.within(20*time.Second, "dr1 2: row 3 Stay serving")
@@ -269,7 +265,7 @@ func TestTwoThatFailTogetherLeaveTheThird(t *testing.T) {
 func TestAHoldKeepsTrafficOnANodeThatIsDown(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.must("hold", ha.Wish{Until: time.Now().Add(10 * time.Minute)})
 		s.node("core1").be(ha.NotAvailable)
 		s.pass(9 * time.Minute)
@@ -284,7 +280,7 @@ func TestAHoldKeepsTrafficOnANodeThatIsDown(t *testing.T) {
 func TestANodeThatIsNotPromotedAndAGroupThatIsNotArmedAlarmInTime(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core2 2: row 3 Stay serving")
 		moved := time.Now()

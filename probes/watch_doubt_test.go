@@ -12,7 +12,7 @@ import (
 func TestEvidenceMarksTheNodeBeforeItReturns(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").slow(100 * time.Millisecond)
 		at := time.Now()
 		s.watcher.Doubt("core1", "connection refused")
@@ -31,7 +31,7 @@ func TestTheFirstEvidenceBringsOneProbeAtOnce(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.node("core1").slow(20 * time.Millisecond)
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.await(time.Minute, func(a ha.Situation) bool { return time.Since(a.View.Of("core1").Last.At) == 20*time.Millisecond })
 		s.pass(time.Second)
 		at := time.Now()
@@ -50,7 +50,7 @@ func TestTheFirstEvidenceBringsOneProbeAtOnce(t *testing.T) {
 func TestEvidenceSavesTheWaitForTheNextProbe(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		at := time.Now()
 		stormEnds := at.Add(5 * time.Second)
@@ -75,7 +75,7 @@ func TestEvidenceSavesTheWaitForTheNextProbe(t *testing.T) {
 func TestEvidenceAfterAMissBringsNoProbeBeforeItsTime(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		failed := time.Now()
 		s.node("core1").be(ha.NotAvailable)
 		s.miss(1)
@@ -93,7 +93,7 @@ func TestAStormOfEvidenceBringsNoMoreThanOneProbeAFastInterval(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.node("core1").slow(time.Millisecond)
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		const storm = time.Minute
 		began := time.Now()
 		for range 2 {
@@ -120,7 +120,7 @@ func TestAStormOfEvidenceBringsNoMoreThanOneProbeAFastInterval(t *testing.T) {
 func TestAGoodProbeThatBeganBeforeTheEvidenceDoesNotClearIt(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").slow(300 * time.Millisecond)
 		s.await(time.Minute, func(a ha.Situation) bool { return a.View.Of("core1").Last.Took > 0 })
 		last := s.now().View.Of("core1").Last.At
@@ -144,10 +144,83 @@ func TestAGoodProbeThatBeganBeforeTheEvidenceDoesNotClearIt(t *testing.T) {
 	})
 }
 
+func TestSilenceHasEveryRequestWaitForAGoodProbe(t *testing.T) {
+	t.Parallel()
+	for name, doubted := range map[string]bool{"alone": false, "after other evidence": true} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, pair, func(s *stage) {
+				s.start()
+				s.calm()
+				s.node("core1").slow(100 * time.Millisecond)
+				at := time.Now()
+				if doubted {
+					s.watcher.Doubt("core1", "connection reset")
+				}
+				for range 3 {
+					s.watcher.Hush("core1")
+				}
+				if got := s.watcher.Situation(); got.View.Of("core1").Suspect.IsZero() || got.Queue != ha.QueueAll {
+					s.Errorf("suspect since %s, queue %d", got.View.Of("core1").Suspect, got.Queue)
+				}
+				s.pass(99 * time.Millisecond)
+				s.want("core1 1: row 3 Stay serving; queue all; armed to core2")
+				s.pass(time.Millisecond)
+				s.want("core1 1: row 3 Stay serving; armed to core2")
+				if got := starts(s.node("core1"), at); len(got) != 1 || got[0] != 0 {
+					s.Errorf("probes began at %v, want one at once", got)
+				}
+			})
+		})
+	}
+}
+
+func TestANodeThatIsSilentAndDownIsLeft(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.calm()
+		s.node("core1").stall(time.Hour)
+		s.watcher.Hush("core1")
+		if took := s.within(10*time.Second, "core2 2: row 3 Stay serving"); took != 6*time.Second {
+			s.Errorf("failed over after %s, want 6s: three timeouts", took)
+		}
+	})
+}
+
+func TestFurtherEvidenceWaitsForNobody(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.calm()
+		s.node("core1").be(ha.NotAvailable)
+		s.watcher.Doubt("core1", "connection refused")
+		s.register.trouble(func(m *memory) { m.slow = 5 * time.Second })
+		s.pass(time.Second) // the loop waits for the register
+		began := time.Now()
+		s.watcher.Doubt("core1", "connection refused")
+		if took := time.Since(began); took > 0 {
+			s.Errorf("it waited %s", took)
+		}
+	})
+}
+
+func TestEvidenceHasTheOthersLookedAtToo(t *testing.T) {
+	onStage(t, "core1 Active | core2 Standby | dr1 Standby", func(s *stage) {
+		s.start()
+		s.calm()
+		at := time.Now()
+		s.watcher.Doubt("core1", "connection refused")
+		s.pass(s.plan.Rules.FastInterval)
+		for name, p := range s.players {
+			if got := p.readings(at); len(got) == 0 {
+				s.Errorf("%s was not read within a fast interval", name)
+			}
+		}
+	})
+}
+
 func TestEvidenceAgainstANodeThatDoesNotServeQueuesNothing(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core2").slow(100 * time.Millisecond)
 		s.watcher.Doubt("core2", "connection refused")
 		if got := s.watcher.Situation(); got.View.Of("core2").Suspect.IsZero() || got.Queue != ha.QueueNone {
@@ -162,10 +235,11 @@ func TestEvidenceAgainstANodeThatDoesNotServeQueuesNothing(t *testing.T) {
 func TestAStoppedWatcherAnswersAtOnce(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.stop()
 		began := time.Now()
 		s.watcher.Doubt("core1", "connection refused")
+		s.watcher.Hush("core1")
 		if got := s.watcher.Readings(); got != nil {
 			s.Errorf("readings %v", got)
 		}

@@ -38,18 +38,27 @@ func TestADamagedTrafficIsHeldAndServedByTheOnlyActiveNode(t *testing.T) {
 }
 
 func TestAProvisionalNodeIsChosenOnce(t *testing.T) {
-	onStage(t, pair, func(s *stage) {
-		s.register.damaged = damaged(12)
-		s.start()
-		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
-		s.node("core1").be(ha.NotAvailable)
-		s.node("core2").be(ha.Active)
-		s.pass(time.Minute)
-		s.want("nobody: row 0 Wait unknown; alarm unknown")
-		s.node("core2").be(ha.Standby)
-		s.pass(time.Minute)
-		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
-	})
+	t.Parallel()
+	for name, m := range map[string]*memory{"damaged": {damaged: damaged(12)}, "unreadable": {unread: errLost}, "full": {full: errDisk}} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, pair, func(s *stage) {
+				s.register = m
+				chosenOnce(s)
+			})
+		})
+	}
+}
+
+func chosenOnce(s *stage) {
+	s.start()
+	s.want("core1 for now: row 0 Wait unknown; alarm unknown")
+	s.node("core1").be(ha.NotAvailable)
+	s.node("core2").be(ha.Active)
+	s.pass(time.Minute)
+	s.want("nobody: row 0 Wait unknown; alarm unknown")
+	s.node("core2").be(ha.Standby)
+	s.pass(time.Minute)
+	s.want("core1 for now: row 0 Wait unknown; alarm unknown")
 }
 
 func TestOutOfUnknownLeadsOnlyAForcedSwitch(t *testing.T) {
@@ -104,6 +113,41 @@ func TestAnUnreadableRegisterIsTriedAgain(t *testing.T) {
 		s.pass(0)
 		if got := s.now().Traffic; got.Serving != "core2" || !cmp.Equal(got.Order, []string{"core1", "core2", "dr1"}) {
 			s.Errorf("then %s serves, order %v", got.Serving, got.Order)
+		}
+	})
+}
+
+func TestARegisterThatCouldNotBeReadAtTheStartIsAnyOtherLater(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.register.other(traffic(7, "core1", "core1", "core2"))
+		s.register.unread = errLost
+		s.start()
+		s.pass(time.Minute)
+		s.register.trouble(func(m *memory) { m.unread = nil })
+		s.pass(time.Second)
+		s.register.quietly(func(m *memory) { m.loads = 0 })
+		s.pass(time.Minute)
+		s.register.quietly(func(m *memory) {
+			if m.loads > 0 {
+				s.Errorf("it was read %d times more", m.loads)
+			}
+		})
+		s.register.trouble(func(m *memory) { m.put(traffic(1, "core2", "core1", "core2")) }) // an old copy
+		s.pass(time.Minute)
+		s.want("core1 7: row 3 Stay serving; armed to core2")
+	})
+}
+
+func TestADamagedTrafficThatIsRemovedBeginsNoFirstStart(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.register.damaged = damaged(12)
+		s.start()
+		s.pass(time.Minute)
+		s.register.trouble(func(m *memory) { m.damaged = nil })
+		s.pass(time.Minute)
+		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
+		if n := s.register.tries(); n > 0 {
+			s.Errorf("%d saves were tried", n)
 		}
 	})
 }
@@ -176,18 +220,6 @@ func TestTwoActiveNodesAreNotForgottenWhileTheDiskIsFull(t *testing.T) {
 		if got := s.register.history(); !cmp.Equal(got, []string{"1  unknown"}) {
 			s.Errorf("stored %q", got)
 		}
-	})
-}
-
-func TestAChosenProvisionalNodeIsKeptWhileTheDiskIsFull(t *testing.T) {
-	onStage(t, pair, func(s *stage) {
-		s.register.full = errDisk
-		s.start()
-		s.want("core1 for now: row 0 Wait unknown; alarm unknown")
-		s.node("core1").be(ha.NotAvailable)
-		s.node("core2").be(ha.Active)
-		s.pass(time.Minute)
-		s.want("nobody: row 0 Wait unknown; alarm unknown")
 	})
 }
 

@@ -22,6 +22,7 @@ type memory struct {
 	ears   []chan struct{}
 	tape   []string // what was stored and told, in that order
 	saves  int      // that were tried
+	loads  int
 
 	damaged *ha.Damaged
 	unread  error         // why it cannot be read
@@ -43,6 +44,7 @@ func (m *memory) Load(ctx context.Context, _ string) (t ha.Traffic, err error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.loads++
 	if m.looked != nil {
 		defer m.looked()
 	}

@@ -31,7 +31,7 @@ func (s *stage) asked(want map[string][]ha.Page) {
 func TestEachNodeIsAskedThePageOfItsPlace(t *testing.T) {
 	onStage(t, "core1 Active | core2 Standby | dr1 Standby", func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.asked(map[string][]ha.Page{"core1": status, "core2": hapage, "dr1": hapage})
 
 		s.node("core1").be(ha.NotAvailable)
@@ -60,7 +60,7 @@ func TestEachNodeIsAskedThePageOfItsPlace(t *testing.T) {
 func TestAStalePrimaryThatComesBackIsSeen(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core2 2: row 3 Stay serving")
 		s.node("core2").be(ha.Active)
@@ -83,7 +83,7 @@ func (s *stage) replan(change func(p *Plan)) error {
 func TestAChangedAddressStartsReadingsAnewAndMovesNothing(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.miss(2)
 		old := s.node("core1")
@@ -114,7 +114,7 @@ func TestAChangedAddressStartsReadingsAnewAndMovesNothing(t *testing.T) {
 func TestAProbeOfTheOldAddressThatEndsLateIsVoid(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core2").slow(1900 * time.Millisecond)
 		s.await(time.Minute, func(ha.Situation) bool {
 			p := s.node("core2")
@@ -146,7 +146,7 @@ func TestAProbeOfTheOldAddressThatEndsLateIsVoid(t *testing.T) {
 func TestAPlanWithoutTheServingNodeIsRefused(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		was := s.plan
 		err := s.replan(func(p *Plan) { p.Nodes = []Node{p.Nodes[1], s.cast("core3", ha.Standby)} })
 		if err == nil || !strings.Contains(err.Error(), "traffic is on node core1") {
@@ -166,7 +166,7 @@ func TestAPlanWithoutTheServingNodeIsRefused(t *testing.T) {
 func TestAPlanWhoseOrderCannotBeStoredIsRefused(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.quietly(func(m *memory) { m.full = errDisk })
 		err := s.replan(func(p *Plan) { p.Nodes = append(p.Nodes, s.cast("dr1", ha.Standby)) })
 		if err == nil || !strings.Contains(err.Error(), "store the changed order of group core") {
@@ -182,7 +182,7 @@ func TestAPlanWhoseOrderCannotBeStoredIsRefused(t *testing.T) {
 func TestNodesJoinAndLeave(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		if err := s.replan(func(p *Plan) { p.Nodes = append(p.Nodes, s.cast("dr1", ha.Standby)) }); err != nil {
 			s.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestChangedRulesAreInForceAtOnce(t *testing.T) {
 func TestTheSamePlanChangesNothing(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.news()
 		before := len(s.node("core1").readings(s.began))
 		for range 100 {
@@ -275,6 +275,20 @@ func TestTheSamePlanChangesNothing(t *testing.T) {
 		}
 		if got := len(s.node("core1").readings(s.began)); got != before {
 			s.Errorf("%d probes", got-before)
+		}
+		longest, probed := time.Duration(0), time.Now()
+		for range 600 {
+			s.pass(time.Second)
+			if err := s.replan(func(*Plan) {}); err != nil {
+				s.Fatal(err)
+			}
+		}
+		at := starts(s.node("core1"), probed)
+		for i := range at[1:] {
+			longest = max(longest, at[i+1]-at[i])
+		}
+		if longest < 5200*time.Millisecond {
+			s.Errorf("no two probes were more than %s apart: reloads bring them forward", longest)
 		}
 		s.want("core1 1: row 3 Stay serving; armed to core2")
 	})

@@ -25,6 +25,8 @@ func TestAllAtOnce(t *testing.T) {
 	crowd(t, 200, []*Watcher{s.watcher, second}, map[string]func(*Watcher, int){
 		"doubt": func(w *Watcher, i int) {
 			w.Doubt([]string{"core1", "core2", "core9"}[i%3], "connection reset")
+			w.Hush(w.Group())
+			w.Hush("core1")
 		},
 		"act": func(w *Watcher, i int) {
 			act := []ha.Act{ha.HoldTraffic, ha.Release, ha.Switch, ha.Reorder, ha.Resume}[i%5]

@@ -131,6 +131,7 @@ type stage struct {
 	register *memory
 	players  map[string]*player
 	plan     Plan
+	log      *slog.Logger
 	watcher  *Watcher
 	current  atomic.Pointer[Watcher] // the same, for those who meet a restart
 	stop     func()                  // ends the watcher and waits for it
@@ -149,7 +150,7 @@ func onStage(t *testing.T, nodes string, f func(s *stage)) {
 }
 
 func newStage(t *testing.T, nodes string) *stage {
-	s := &stage{T: t, began: time.Now(), register: &memory{}, players: map[string]*player{}, bell: make(chan struct{}, 1)}
+	s := &stage{T: t, began: time.Now(), register: &memory{}, players: map[string]*player{}, log: discard, bell: make(chan struct{}, 1)}
 	s.plan.Rules = ha.DefaultRules()
 	for node := range strings.SplitSeq(nodes, " | ") {
 		name, word, _ := strings.Cut(node, " ")
@@ -194,7 +195,7 @@ func (s *stage) watch(p Plan) (w *Watcher, stop func()) {
 	for _, n := range p.Nodes {
 		n.Looker.(*player).within(p.Rules.Timeout)
 	}
-	w = NewWatcher("core", s.register, discard)
+	w = NewWatcher("core", s.register, s.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -222,6 +223,10 @@ func (s *stage) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
+
+// calm lets the group find its calm. No calm probe begins at the instant at
+// which that ends.
+func (s *stage) calm() { s.pass(time.Minute + time.Millisecond) }
 
 // node gives the player of a node.
 func (s *stage) node(name string) *player {

@@ -1,6 +1,8 @@
 package probes
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +89,17 @@ func TestAFirstStartUnderObserveIsHeld(t *testing.T) {
 	})
 }
 
+func TestAnUnknownStartUnderObserveStaysUnknown(t *testing.T) {
+	onStage(t, "core1 Active | core2 Active", func(s *stage) {
+		s.plan.Observe = true
+		s.start()
+		s.want("nobody: row 0 Wait unknown; alarm unknown")
+		if got := s.now().Traffic.Hold; got.Owner != "understudy" {
+			s.Errorf("held by %s", got.Owner)
+		}
+	})
+}
+
 func TestObserveHoldsNoGroupThatHasServedBefore(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.register.other(traffic(7, "core1", "core1", "core2"))
@@ -152,9 +165,14 @@ func TestARestartTakesTheNewOrderAsSoonAsItCanBeStored(t *testing.T) {
 
 func TestTrafficOnANodeThatTheConfigurationLacksStays(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
+		var log strings.Builder
+		s.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 		s.register.other(traffic(7, "core9", "core9", "core1", "core2"))
 		s.start()
 		s.pass(time.Minute)
+		if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "does not fit the stored traffic") {
+			s.Errorf("logged %d lines:\n%s", lines, log.String())
+		}
 		if got := s.now(); got.Target != "core9" || got.Traffic.Epoch != 7 {
 			s.Errorf("got %s", say(got))
 		}

@@ -16,7 +16,7 @@ import (
 func TestTrafficMovesOnlyAfterItIsStored(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.trouble(func(m *memory) { m.slow = 3 * time.Second })
 		s.node("core1").be(ha.NotAvailable)
 		s.within(time.Minute, "core1 1: row 7 FailOver failed_over; queue all")
@@ -36,7 +36,7 @@ func TestTrafficMovesOnlyAfterItIsStored(t *testing.T) {
 func TestAFullDiskAtAFailoverHoldsTrafficBackAndAlarms(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.trouble(func(m *memory) { m.full = errDisk })
 		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core1 1: row 7 Wait not_stored (core2); alarm not_stored; armed to core2")
@@ -52,7 +52,7 @@ func TestAFullDiskAtAFailoverHoldsTrafficBackAndAlarms(t *testing.T) {
 func TestAFailoverThatCouldNotBeStoredIsForgottenWhenTheNodeIsBack(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.trouble(func(m *memory) { m.full = errDisk })
 		s.node("core1").be(ha.NotAvailable)
 		s.pass(time.Minute)
@@ -67,7 +67,7 @@ func TestAFailoverThatCouldNotBeStoredIsForgottenWhenTheNodeIsBack(t *testing.T)
 func TestARegisterThatDoesNotAnswerStopsNothingButTheMove(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.trouble(func(m *memory) { m.slow = time.Hour })
 		s.pass(registerTime + time.Second) // it was told of a change
 		s.node("core1").be(ha.NotAvailable)
@@ -87,7 +87,7 @@ func TestAStoredTrafficThatIsLostIsStoredAgain(t *testing.T) {
 			onStage(t, pair, func(s *stage) {
 				s.register.other(traffic(7, "core1", "core1", "core2"))
 				s.start()
-				s.pass(time.Minute)
+				s.calm()
 				s.register.trouble(lose)
 				s.pass(0)
 				s.want("core1 7: row 3 Stay serving; armed to core2")
@@ -111,7 +111,7 @@ func TestALostTrafficThatCannotBeStoredAgainIsStoredWithTheNextMove(t *testing.T
 			onStage(t, pair, func(s *stage) {
 				s.register.other(traffic(7, "core1", "core1", "core2"))
 				s.start()
-				s.pass(time.Minute)
+				s.calm()
 				s.register.trouble(lose)
 				s.pass(time.Minute)
 				s.want("core1 7: row 3 Stay serving; armed to core2")
@@ -126,7 +126,7 @@ func TestALostTrafficThatCannotBeStoredAgainIsStoredWithTheNextMove(t *testing.T
 func TestATrafficThatIsDamagedWhileItIsInForceStaysInForce(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(time.Minute)
+		s.calm()
 		s.register.trouble(func(m *memory) { m.damaged = damaged(1) })
 		s.pass(time.Minute)
 		s.want("core1 1: row 3 Stay serving; armed to core2")
@@ -140,7 +140,7 @@ func TestATrafficThatIsDamagedWhileItIsInForceStaysInForce(t *testing.T) {
 func TestWhatAnotherProcessStoresIsFollowedAtOnce(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.other(traffic(2, "core2", "core1", "core2"))
 		s.want("core2 2: row 1 Stay dual_active (core1); alarm dual_active")
 		s.register.other(traffic(9, "core1", "core1", "core2"))
@@ -153,7 +153,7 @@ func TestWhatAnotherProcessStoresIsFollowedAtOnce(t *testing.T) {
 func TestTheNodeThatAnotherProcessChoseIsReadAnew(t *testing.T) {
 	onStage(t, "core1 Active | core2 NotAvailable | dr1 Standby", func(s *stage) {
 		s.start()
-		s.pass(time.Minute)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.node("core2").stall(time.Hour)
 		s.register.other(traffic(2, "core2", "core1", "core2", "dr1"))
@@ -172,7 +172,7 @@ func TestTheNodeThatAnotherProcessChoseIsReadAnew(t *testing.T) {
 func TestAChangeByAnotherProcessThatMovesNothingStartsNoReadingsAnew(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.miss(2)
 		s.register.other(traffic(2, "core1", "core1", "core2"))
@@ -185,7 +185,7 @@ func TestAChangeByAnotherProcessThatMovesNothingStartsNoReadingsAnew(t *testing.
 func TestOneWhoIsOvertakenFollows(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.node("core1").be(ha.NotAvailable)
 		s.miss(2)
 		s.register.hush(errLost) // what the other does is not heard
@@ -200,7 +200,7 @@ func TestOneWhoIsOvertakenFollows(t *testing.T) {
 func TestAWishThatIsOvertakenIsRefused(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.hush(errLost)
 		s.register.other(traffic(5, "core2", "core1", "core2"))
 		_, err := s.act("hold", ha.Wish{Epoch: 1})
@@ -233,7 +233,7 @@ func TestAChangeBetweenTheFirstLookAndTheWatchIsNotMissed(t *testing.T) {
 func TestAWatchThatEndsIsTakenUpAgain(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.register.hush(errLost)
 		s.pass(time.Minute)
 		s.register.other(traffic(2, "core2", "core1", "core2"))
@@ -251,7 +251,7 @@ func TestARegisterThatCannotBeWatchedAtTheStartIsWatchedLater(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.register.deaf = errLost
 		s.start()
-		s.pass(10 * time.Second)
+		s.calm()
 		s.want("core1 1: row 3 Stay serving; armed to core2")
 		s.register.trouble(func(m *memory) { m.deaf = nil })
 		s.pass(10 * time.Second)

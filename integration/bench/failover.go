@@ -49,7 +49,7 @@ type struck struct {
 	failed, gap, slowest, moved     series
 	postsFailed, badGateway, others series
 	twice, peak                     series
-	back                            int // runs in which clients were back on the old Primary by themselves
+	resumed, back                   int // runs in which the old Primary went on, and clients were back on it by themselves
 	whyGets, whyPosts               map[string]int
 }
 
@@ -86,6 +86,9 @@ func (s *struck) add(r result) {
 	s.others.add(float64(r.post.failed - r.post.why["502"]))
 	s.twice.add(float64(r.twice))
 	s.peak.add(r.peak / 1e6)
+	if r.resumed {
+		s.resumed++
+	}
 	if r.back {
 		s.back++
 	}
@@ -95,6 +98,13 @@ func (s *struck) add(r result) {
 	for why, n := range r.post.why {
 		s.whyPosts[why] += n
 	}
+}
+
+func (s *struck) comeback() string {
+	if s.resumed == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d of %d", s.back, s.resumed)
 }
 
 // answers prints what clients got, front by front, and how ours compares.
@@ -110,7 +120,7 @@ func (b *bench) answers(all []*struck) {
 	t.Flush()
 	t = newTable(b.out, fmt.Sprintf("POSTs, %d a run", all[0].posts), "failed", "one 502", "other failure", "arrived twice", "back by itself", "failures, all runs")
 	for _, s := range all {
-		t.row(s.name, s.postsFailed.three(0), s.badGateway.three(0), s.others.three(0), s.twice.three(0), fmt.Sprintf("%d of %d", s.back, b.runs), reasons(s.whyPosts))
+		t.row(s.name, s.postsFailed.three(0), s.badGateway.three(0), s.others.three(0), s.twice.three(0), s.comeback(), reasons(s.whyPosts))
 	}
 	t.Flush()
 	for _, peer := range all[1:] {

@@ -49,7 +49,8 @@ type result struct {
 	get, post tally
 	twice     int     // POSTs that arrived more than once
 	peak      float64 // bytes of memory, the most of the front
-	back      bool    // clients are sent to the old Primary again
+	resumed   bool    // the Primary went on afterwards
+	back      bool    // and clients are sent to it again
 }
 
 // stand is a pair of nodes and a front.
@@ -132,7 +133,7 @@ func (b *bench) strike(ctx context.Context, f front, k strike) (r result, err er
 	if _, r.peak, err = s.front.memory(); err != nil {
 		return r, err
 	}
-	if k.resume {
+	if r.resumed = k.resume; k.resume {
 		if r.back, err = s.comeback(ctx); err != nil {
 			return r, err
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -31,7 +32,8 @@ type variant struct {
 // and that one's with its own.
 func (b *bench) throughput(ctx context.Context) error {
 	b.title("throughput", "wrk -c64 on an nginx node behind one core of front")
-	b.say("%d rounds of %s each in changing order, new processes every %d rounds; minimum / median / maximum", b.pairs, b.slice, generation)
+	b.say("%d rounds, new processes every %d: all fronts at once on the core for %s, for the cost of a request, so that whatever else", b.pairs, generation, b.slice)
+	b.say("happens on the machine happens to all; then each alone in changing order for %s, for the rate; minimum / median / maximum", b.alone())
 	variants := []*variant{
 		{name: "understudy", config: "site-understudy.caddyfile"},
 		{name: "stock", config: "site-stock.caddyfile"},
@@ -51,6 +53,9 @@ func (b *bench) throughput(ctx context.Context) error {
 	b.say("")
 	return nil
 }
+
+// alone is how long each front is loaded by itself in a round.
+func (b *bench) alone() time.Duration { return max(b.slice/2, time.Second).Truncate(time.Second) }
 
 // verdict says whether ours can be told from stock better than stock from
 // itself.
@@ -110,17 +115,33 @@ func (b *bench) rounds(ctx context.Context, variants []*variant, first, count in
 		}
 	}
 	for round := first; round < first+count; round++ {
+		if err := b.together(ctx, variants, round); err != nil {
+			return err
+		}
 		for i := range variants {
 			v := variants[(round+i)%len(variants)]
-			profiled := b.profile(ctx, v.at.Admin, fmt.Sprintf("profile?seconds=%.0f", b.slice.Seconds()), fmt.Sprintf("throughput-%d-%d-cpu", (round+i)%len(variants), round))
-			err := v.measure(ctx, b.slice)
-			profiled()
+			began := time.Now()
+			requests, err := wrk(ctx, v.at.address(), b.alone())
 			if err != nil {
 				return err
 			}
+			v.rate.add(requests / time.Since(began).Seconds())
 		}
 	}
 	return nil
+}
+
+// together loads all variants at once.
+func (b *bench) together(ctx context.Context, variants []*variant, round int) error {
+	var under sync.WaitGroup
+	errs := make([]error, len(variants))
+	for i, v := range variants {
+		seconds := fmt.Sprintf("profile?seconds=%.0f", b.slice.Seconds())
+		defer b.profile(ctx, v.at.Admin, seconds, fmt.Sprintf("throughput-%d-%d-cpu", i, round))()
+		under.Go(func() { errs[i] = v.cost(ctx, b.slice) })
+	}
+	under.Wait()
+	return errors.Join(errs...)
 }
 
 // serves says whether an address answers a GET with 200.
@@ -133,8 +154,8 @@ func serves(address string) func() bool {
 	}
 }
 
-// measure loads the variant for a while.
-func (v *variant) measure(ctx context.Context, lasts time.Duration) error {
+// cost loads the variant for a while and notes what a request costs it.
+func (v *variant) cost(ctx context.Context, lasts time.Duration) error {
 	const mallocs = "go_memstats_mallocs_total"
 	metrics := "http://" + v.at.Admin + "/metrics"
 	before, err := scrape(ctx, metrics, mallocs, "")
@@ -145,12 +166,10 @@ func (v *variant) measure(ctx context.Context, lasts time.Duration) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	requests, err := wrk(ctx, v.at.address(), lasts)
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
 	used, err := cpuTime(v.front.pid())
 	if err != nil {
 		return err
@@ -160,7 +179,6 @@ func (v *variant) measure(ctx context.Context, lasts time.Duration) error {
 		return err
 	}
 	v.cpu.add(float64((used - idle).Microseconds()) / requests)
-	v.rate.add(requests / took.Seconds())
 	v.mallocs.add((after.sum() - before.sum()) / requests)
 	return nil
 }

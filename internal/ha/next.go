@@ -137,6 +137,8 @@ func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
 		return QueueAll
 	case d.Verb == FailOver, d.Reason == Confirming, d.Reason == Starting:
 		return QueueAll
+	case serving.Silent && !serving.Down(): // one more request to it would only be one more to send again
+		return QueueAll
 	case d.Reason == Missing && serving.Misses > 0, !serving.Suspect.IsZero() && !serving.Down():
 		return QueueUnsafe
 	}

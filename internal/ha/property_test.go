@@ -106,6 +106,9 @@ func drawView(t *rapid.T, tr ha.Traffic, fall int) ha.View {
 		if rapid.IntRange(0, 9).Draw(t, "doubt") == 0 {
 			v, _ = v.Doubt(rapid.SampledFrom(tr.Order).Draw(t, "node"), r.At)
 		}
+		if rapid.IntRange(0, 9).Draw(t, "hush") == 0 {
+			v, _ = v.Hush(rapid.SampledFrom(tr.Order).Draw(t, "node"), r.At)
+		}
 	}
 	return v
 }
@@ -319,7 +322,7 @@ func TestEverythingWaitsOnlyForADecisionOrAFreeze(t *testing.T) {
 		doubtful := tr.Serving != "" && !serving.Down() && (serving.Misses > 0 || !serving.Suspect.IsZero())
 		want := ha.QueueNone
 		switch {
-		case tr.QueueUntil.After(now) || pending:
+		case tr.QueueUntil.After(now) || pending || serving.Silent && !serving.Down():
 			want = ha.QueueAll
 		case doubtful:
 			want = ha.QueueUnsafe

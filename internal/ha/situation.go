@@ -65,7 +65,7 @@ func (s Situation) Same(o Situation) bool {
 		slices.Equal(s.Alarms(), o.Alarms()) &&
 		slices.EqualFunc(s.View, o.View, func(a, b Sight) bool {
 			return a.Node == b.Node && a.Known() == b.Known() && a.Last.State == b.Last.State &&
-				a.Last.Cause == b.Last.Cause && a.Down() == b.Down() && a.Suspect.Equal(b.Suspect)
+				a.Last.Cause == b.Last.Cause && a.Down() == b.Down() && a.Suspect.Equal(b.Suspect) && a.Silent == b.Silent
 		})
 }
 

@@ -118,6 +118,11 @@ func (s *stage) do(l taleLine, event string) {
 		if s.view, news = s.view.Doubt(rest, s.clock); !news {
 			s.said = "no news"
 		}
+	case "hush":
+		var news bool
+		if s.view, news = s.view.Hush(rest, s.clock); !news {
+			s.said = "no news"
+		}
 	case "look":
 		s.said = s.saySight(s.view.Of(rest))
 	case "resume", "switch", "reorder", "hold", "release", "force":
@@ -201,6 +206,9 @@ func (s *stage) saySight(seen ha.Sight) string {
 	}
 	if !seen.Suspect.IsZero() {
 		line += ", suspect since " + since(seen.Suspect)
+	}
+	if seen.Silent {
+		line += ", silent"
 	}
 	return line + fmt.Sprintf(", at the miss %v", seen.AtMiss)
 }

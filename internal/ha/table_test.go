@@ -223,6 +223,7 @@ type story struct {
 	once   bool          // it was not read before the last reading
 	epoch  uint64
 	doubt  bool
+	hush   bool
 }
 
 // look gives the View after the readings that a nodes: line tells of.
@@ -248,6 +249,9 @@ func (s *scene) look(f fact) ha.View {
 	for _, st := range stories {
 		if st.doubt {
 			view, _ = view.Doubt(st.node, now)
+		}
+		if st.hush {
+			view, _ = view.Hush(st.node, now)
 		}
 	}
 	return view
@@ -290,6 +294,8 @@ func (s *scene) story(at, text string) story {
 			s.rules.Manual = append(s.rules.Manual, st.node)
 		case p == "suspect":
 			st.doubt = true
+		case p == "silent":
+			st.hush = true
 		case p == "old", p == "at once":
 			st.fresh = p
 		case p == "read once":

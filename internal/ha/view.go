@@ -30,6 +30,7 @@ type Sight struct {
 	Since   time.Time // when Last.State was first read
 	DownAt  time.Time // the end of the reading that made it down, zero if it is not
 	Suspect time.Time // since when live traffic gives reason to look, zero if none
+	Silent  bool      // suspect because requests are out and none is answered
 	AtMiss  State     // what this node read when the serving node was first missed
 	Noted   bool      // AtMiss of every node was noted for the misses that this node has now
 }
@@ -86,7 +87,7 @@ func (v View) Observe(r Reading, serving string, fall int) View {
 	if r.State.Available() {
 		s.Misses, s.Passes, s.DownAt, s.Noted = 0, s.Passes+1, time.Time{}, false
 		if !r.At.Before(s.Suspect) { // a probe that began before the evidence does not clear it
-			s.Suspect = time.Time{}
+			s.Suspect, s.Silent = time.Time{}, false
 		}
 		return next
 	}
@@ -111,6 +112,20 @@ func (v View) Doubt(node string, at time.Time) (View, bool) {
 	}
 	next := slices.Clone(v)
 	next[i].Suspect = at
+	return next, true
+}
+
+// Hush gives the view after a node has left every request unanswered for a
+// while, and whether that is news. It is suspect then, and silent.
+func (v View) Hush(node string, at time.Time) (View, bool) {
+	i := v.index(node)
+	if i < 0 || v[i].Silent {
+		return v, false
+	}
+	next := slices.Clone(v)
+	if next[i].Silent = true; next[i].Suspect.IsZero() {
+		next[i].Suspect = at
+	}
 	return next, true
 }
 

@@ -76,12 +76,19 @@ func (l *loop) wait(err error) {
 }
 
 // reload takes over what another process has stored. A Traffic that cannot be
-// read any more leaves the one in force as it is: it is known to have held.
+// read any more leaves the one in force as it is: it is known to have held. It
+// is stored again, unless a later one is known to have been written.
 func (l *loop) reload() {
 	t, err := l.read()
+	var damaged *ha.Damaged
 	switch now := l.traffic; {
 	case errors.Is(err, ha.ErrNone):
 		l.restore(0)
+	case errors.As(err, &damaged) && now.Serving != "" && damaged.Floor <= now.Epoch:
+		l.log.Error("the stored traffic was damaged; the one in force is stored again", "error", err)
+		if next := ha.Restore(now, damaged.Why); l.write(now.Epoch, next) == nil {
+			l.take(next)
+		}
 	case err != nil:
 		l.log.Error("the register cannot be read; traffic stays as it was", "error", err)
 	case t.Epoch > now.Epoch, t.Epoch == now.Epoch && now.Serving == "":

@@ -123,17 +123,27 @@ func TestALostTrafficThatCannotBeStoredAgainIsStoredWithTheNextMove(t *testing.T
 	}
 }
 
-func TestATrafficThatIsDamagedWhileItIsInForceStaysInForce(t *testing.T) {
+func TestATrafficThatIsDamagedWhileItIsInForceIsStoredAgain(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()
 		s.calm()
 		s.register.trouble(func(m *memory) { m.damaged = damaged(1) })
 		s.pass(time.Minute)
+		s.want("core1 2: row 3 Stay serving; armed to core2")
+		s.node("core1").be(ha.NotAvailable)
+		s.within(10*time.Second, "core2 3: row 3 Stay serving")
+	})
+}
+
+func TestADamagedTrafficThatMayBeALaterOneIsNotWrittenOver(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.calm()
+		s.register.trouble(func(m *memory) { m.damaged = damaged(5) })
+		s.pass(time.Minute)
 		s.want("core1 1: row 3 Stay serving; armed to core2")
-		s.node("core1").be(ha.NotAvailable) // what is damaged is not written over by the rule
+		s.node("core1").be(ha.NotAvailable)
 		s.within(10*time.Second, "core1 1: row 7 Wait not_stored (core2); alarm not_stored")
-		s.must("switch", ha.Wish{To: "core2", Force: true})
-		s.want("core2 2: row 3 Stay serving")
 	})
 }
 

@@ -116,6 +116,16 @@ func Target(t Traffic, v View) string {
 	return ""
 }
 
+// Restore gives t, of which is known that it was in force, in place of a stored
+// Traffic that has been damaged since: one epoch later and marked as forced,
+// but else as it was, for nothing has moved.
+func Restore(t Traffic, why string) Traffic {
+	t.Epoch++
+	t.Actor, t.Claimed, t.Forced = "understudy", false, true
+	t.Words = "stored again: " + why
+	return t
+}
+
 // Fit gives t for a configured order of nodes, and whether it differs: the
 // stored order wins as long as the nodes are the same; a new node joins at its
 // configured place; a removed one leaves. A configuration without the serving

@@ -165,3 +165,16 @@ func TestWhatAGroupStartsFromIsNotShared(t *testing.T) {
 		t.Error("an order is shared")
 	}
 }
+
+func TestARestoredTrafficIsTheOneInForceOneEpochLater(t *testing.T) {
+	t.Parallel()
+	was := ha.Traffic{
+		Group: "core", Epoch: 7, Order: []string{"core1", "core2"}, Serving: "core2", Since: now, At: now,
+		Cause: ha.FailedOver, Actor: "alice", Claimed: true, Words: "why", NodeEpochs: map[string]uint64{"core2": 3},
+	}
+	want := was
+	want.Epoch, want.Actor, want.Claimed, want.Forced, want.Words = 8, "understudy", false, true, "stored again: cut off"
+	if diff := cmp.Diff(want, ha.Restore(was, "cut off")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -272,8 +272,18 @@ func TestOnlyIdempotentRequestsWithoutABodyMayBeSentAgain(t *testing.T) {
 		method, body string
 		want         bool
 	}{
-		{"GET", "", true}, {"HEAD", "", true}, {"OPTIONS", "", true}, {"DELETE", "", true}, {"PUT", "", true}, {"TRACE", "", true},
-		{"PUT", "x", false}, {"GET", "x", false}, {"POST", "", false}, {"POST", "x", false}, {"PATCH", "", false}, {"FOO", "", false},
+		{"GET", "", true},
+		{"HEAD", "", true},
+		{"OPTIONS", "", true},
+		{"DELETE", "", true},
+		{"PUT", "", true},
+		{"TRACE", "", true},
+		{"PUT", "x", false},
+		{"GET", "x", false},
+		{"POST", "", false},
+		{"POST", "x", false},
+		{"PATCH", "", false},
+		{"FOO", "", false},
 	} {
 		if got := replayable(request(c.method, c.body)); got != c.want {
 			t.Errorf("%s with body %q: got %t", c.method, c.body, got)

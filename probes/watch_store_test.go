@@ -135,6 +135,20 @@ func TestATrafficThatIsDamagedWhileItIsInForceIsStoredAgain(t *testing.T) {
 	})
 }
 
+func TestADamagedTrafficIsStoredAgainAsSoonAsTheDiskTakesIt(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.calm()
+		s.register.trouble(func(m *memory) { m.damaged, m.full = damaged(1), errDisk })
+		s.pass(time.Minute)
+		s.want("core1 1: row 3 Stay serving; armed to core2")
+		s.node("core1").be(ha.NotAvailable)
+		s.within(10*time.Second, "core1 1: row 7 Wait not_stored (core2); alarm not_stored")
+		s.register.quietly(func(m *memory) { m.full = nil })
+		s.within(10*time.Second, "core2 3: row 3 Stay serving")
+	})
+}
+
 func TestADamagedTrafficThatMayBeALaterOneIsNotWrittenOver(t *testing.T) {
 	onStage(t, pair, func(s *stage) {
 		s.start()

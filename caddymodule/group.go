@@ -101,7 +101,6 @@ func (g *group) start(c claim) {
 	g.route.place(c.address, g.watcher.Situation())
 	g.watcher.Follow(g.route.tell)
 	g.watcher.Follow(town.hear)
-	sweep.add(g)
 	go func() {
 		defer close(g.ended)
 		g.watcher.Run(ctx, c.plan)

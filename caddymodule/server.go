@@ -28,6 +28,7 @@ type server struct {
 
 	before *server // the same node at the address it had before, whose connections go on
 
+	used     atomic.Bool  // it has been sent a request
 	started  atomic.Int64 // requests sent
 	finished atomic.Int64 // requests that got an answer or an error
 

@@ -63,8 +63,9 @@ type ear struct {
 	silence
 }
 
-// sweeper looks at all groups in one goroutine, several times in the shortest
-// fast interval: a thousand timers would cost more than the probes.
+// sweeper looks at all groups that have had requests in one goroutine, several
+// times in the shortest fast interval: a thousand timers would cost more than
+// the probes.
 type sweeper struct {
 	mu     sync.Mutex // guards the fields below
 	groups map[*group]*ear
@@ -76,7 +77,9 @@ var sweep = sweeper{groups: map[*group]*ear{}}
 func (s *sweeper) add(g *group) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.groups[g] = &ear{}
+	if s.groups[g] == nil {
+		s.groups[g] = &ear{}
+	}
 	if s.stop == nil {
 		s.stop = make(chan struct{})
 		go s.run(s.stop)

@@ -27,6 +27,7 @@ type Transport struct {
 	// that has just been chosen and still refuses connections.
 	QueueTimeout caddy.Duration `json:"queue_timeout,omitempty"`
 
+	group *group
 	route *route
 }
 
@@ -44,7 +45,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	t.route = g.route
+	t.group, t.route = g, g.route
 	if t.QueueTimeout == 0 {
 		t.QueueTimeout = caddy.Duration(defaultQueueTimeout)
 	}
@@ -122,6 +123,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if s.young.Load() {
 		req = t.patient(req)
+	}
+	if !s.used.Load() && s.used.CompareAndSwap(false, true) {
+		sweep.add(t.group)
 	}
 	s.started.Add(1)
 	resp, err := t.HTTPTransport.RoundTrip(once(req))

@@ -61,7 +61,7 @@ func TestAFrontThatSleptDecidesByWhatItSeesNow(t *testing.T) {
 // rounds gives how often a long story goes round: a sample, or all of it in
 // make soak.
 func rounds(sample, all int) int {
-	if os.Getenv("UNDERSTUDY_SOAK") != "" {
+	if soak() {
 		return all
 	}
 	return sample

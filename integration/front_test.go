@@ -66,22 +66,25 @@ func newFront(t *testing.T, p plan) *front {
 	f.client = &http.Client{Transport: transport, Timeout: 2 * patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	t.Cleanup(transport.CloseIdleConnections)
 	t.Cleanup(func() {
+		if _, race, found := strings.Cut(f.log.String(), "WARNING: DATA RACE"); found {
+			t.Errorf("the front has a data race:%.3000s", race)
+		}
 		if t.Failed() {
-			t.Logf("the end of the front's log:\n%s", f.log.tail(15, `"understudy"`, `"level":"error"`))
+			t.Logf("the end of the front's log:\n%s", f.log.tail(15, `"understudy"`, `"level":"error"`, "panic", "goroutine", ".go:"))
 		}
 	})
 	return f
 }
 
-// start runs the process and waits for its API.
+// start runs the process and waits until it watches the group.
 func (f *front) start() {
 	f.t.Helper()
 	f.launch()
-	await(f.t, "the front answers at its admin endpoint", func() bool {
+	await(f.t, "the front tells of its group", func() bool {
 		if !f.up() {
 			f.t.Fatalf("the front ended:\n%s", f.log.tail(5))
 		}
-		_, err := f.api.Groups(context.Background())
+		_, err := f.api.Group(context.Background(), "mdm")
 		return err == nil
 	})
 }
@@ -125,6 +128,7 @@ func (f *front) loadText(caddyfile string) error {
 		f.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "text/caddyfile")
+	req.Header.Set("Cache-Control", "must-revalidate") // even if nothing has changed
 	resp, err := f.adminClient().Do(req)
 	if err != nil {
 		f.t.Fatalf("load: %v", err)

@@ -48,12 +48,27 @@ func withBinary(run func() int) int {
 		return 1
 	}
 	understudy = filepath.Join(dir, "understudy")
-	// As make build does it: the binary that people get, and its cache.
-	build := exec.Command("go", "build", "-trimpath", "-o", understudy, "github.com/understudy-ha/understudy/cmd/understudy")
+	build := exec.Command("go", buildFlags(understudy)...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if soak() {
+		build.Env = os.Environ()
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
 	return run()
 }
+
+// buildFlags are those of make build, for the binary that people get and for
+// its cache; in a soak the front watches itself for data races.
+func buildFlags(to string) []string {
+	const main = "github.com/understudy-ha/understudy/cmd/understudy"
+	if soak() {
+		return []string{"build", "-race", "-o", to, main}
+	}
+	return []string{"build", "-trimpath", "-o", to, main}
+}
+
+// soak says whether the stories run in full, however long that takes.
+func soak() bool { return os.Getenv("UNDERSTUDY_SOAK") != "" }

@@ -144,6 +144,9 @@ func (f *front) post() answer { return f.do(request{method: http.MethodPost, bod
 func (f *front) expectFrom(node string, answers ...answer) {
 	f.t.Helper()
 	for _, a := range answers {
+		if a.err != nil && !f.up() {
+			f.t.Fatalf("%s: the front has ended", a)
+		}
 		if a.err != nil || a.status != http.StatusOK || a.node != node {
 			f.t.Errorf("got %s; want 200 from %s", a, node)
 		}

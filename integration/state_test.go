@@ -129,6 +129,30 @@ func TestAStateThatIsDeletedWhileRunningChangesNothing(t *testing.T) {
 	await(t, "the traffic is stored again", func() bool { _, err := os.Stat(f.trafficFile()); return err == nil })
 }
 
+func TestAStateThatIsDamagedWhileRunningChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, core1, core2 := staleAndServed(t, plan{})
+			was := read(t, f.trafficFile())
+			if damage(was) == was {
+				t.Fatalf("the file was not damaged:\n%s", was)
+			}
+			write(t, f.trafficFile(), damage(was))
+			f.expectNothing(core1, "core2")
+			core1.Kill() // and what a person wishes can be stored
+			f.wish("hold", api.Body{})
+			f.wish("release", api.Body{})
+			f.kill()
+			f.start()
+			f.expectServing("core2")
+			core2.Kill()
+			f.expectRow(row{6, api.Wait, ha.LastInOrder, "", "alarm"})
+		})
+	}
+}
+
 func TestAStateDirectoryThatIsDeletedWhileRunningComesBack(t *testing.T) {
 	t.Parallel()
 	core1, core2 := localPair(t)

@@ -90,13 +90,19 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.messages = append(h.messages, m)
 }
 
-// events gives what was told so far, in order.
+// events gives what was told so far, in order. What came twice under one
+// Idempotency-Key, as it may when the front is killed, counts once: so must
+// any receiver count.
 func (h *hook) events() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var all []string
+	seen := map[string]bool{}
 	for _, m := range h.messages {
-		all = append(all, m.Event)
+		if !seen[m.ID] {
+			all = append(all, m.Event)
+		}
+		seen[m.ID] = true
 	}
 	return all
 }

@@ -84,11 +84,8 @@ func (l *loop) reload() {
 	switch now := l.traffic; {
 	case errors.Is(err, ha.ErrNone):
 		l.restore(0)
-	case errors.As(err, &damaged) && now.Serving != "" && damaged.Floor <= now.Epoch:
-		l.log.Error("the stored traffic was damaged; the one in force is stored again", "error", err)
-		if next := ha.Restore(now, damaged.Why); l.write(now.Epoch, next) == nil {
-			l.take(next)
-		}
+	case errors.As(err, &damaged) && l.knows(damaged):
+		l.replace(damaged)
 	case err != nil:
 		l.log.Error("the register cannot be read; traffic stays as it was", "error", err)
 	case t.Epoch > now.Epoch, t.Epoch == now.Epoch && now.Serving == "":
@@ -112,6 +109,31 @@ func (l *loop) anew(node string) {
 	}
 }
 
+// knows says whether the Traffic in force is what a damaged one was, or later.
+func (l *loop) knows(damaged *ha.Damaged) bool {
+	return l.traffic.Serving != "" && damaged.Floor <= l.traffic.Epoch
+}
+
+// replace stores the Traffic in force in place of a damaged one.
+func (l *loop) replace(damaged *ha.Damaged) {
+	next := ha.Restore(l.traffic, damaged.Why)
+	switch err := l.write(l.traffic.Epoch, next); {
+	case err == nil:
+		l.log.Error("the stored traffic was damaged; the one in force is stored again", "error", damaged)
+		l.take(next)
+	case !errors.Is(err, ha.ErrStale):
+		l.failed(err)
+	}
+}
+
+// failed logs once that the register cannot be written.
+func (l *loop) failed(err error) {
+	if l.stored == nil {
+		l.log.Error("traffic cannot be stored, so it does not move", "error", err)
+	}
+	l.stored = err
+}
+
 // restore stores the Traffic in force again, after the register went back to
 // an earlier one, or to none (was 0): else it would take no later one.
 func (l *loop) restore(was uint64) {
@@ -120,7 +142,7 @@ func (l *loop) restore(was uint64) {
 	}
 	l.log.Warn("the register went back; the traffic in force is stored again", "epoch", l.traffic.Epoch, "stored", was)
 	if err := l.write(was, l.traffic); err != nil && !errors.Is(err, ha.ErrStale) {
-		l.log.Error("traffic cannot be stored", "error", err)
+		l.failed(err)
 	}
 }
 
@@ -159,16 +181,16 @@ func (l *loop) fit(p Plan) (err error) {
 // another process was first, its Traffic comes into force instead.
 func (l *loop) save(t ha.Traffic) error {
 	err := l.write(l.traffic.Epoch, t)
+	var damaged *ha.Damaged
 	switch {
 	case err == nil:
 		l.take(t)
 	case errors.Is(err, ha.ErrStale):
 		l.reload()
+	case errors.As(err, &damaged) && l.knows(damaged): // t follows with the next turn
+		l.replace(damaged)
 	default:
-		if l.stored == nil {
-			l.log.Error("traffic cannot be stored, so it does not move", "error", err)
-		}
-		l.stored = err
+		l.failed(err)
 	}
 	return err
 }

@@ -28,6 +28,8 @@ func TestADamagedTrafficIsHeldAndServedByTheOnlyActiveNode(t *testing.T) {
 				s.start()
 				s.want(c.want)
 				s.pass(time.Hour)
+				s.register.trouble(func(*memory) {}) // somebody touched it
+				s.pass(time.Minute)
 				s.want(c.want)
 				if n := s.register.tries(); n > 0 {
 					s.Errorf("%d saves were tried over what cannot be read", n)

@@ -64,7 +64,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return err
 	}
-	if len(t.NetworkProxyRaw) == 0 && t.ForwardProxyURL == "" {
+	if !t.proxied() {
 		t.HTTPTransport.Transport.Proxy = nil // only configured addresses are dialled
 	}
 	t.HTTPTransport.Transport.DialContext = t.fenced(t.HTTPTransport.Transport.DialContext)
@@ -73,6 +73,12 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	}
 	return nil
 }
+
+// proxied says whether another proxy stands between us and the nodes.
+func (t *Transport) proxied() bool { return len(t.NetworkProxyRaw) > 0 || t.ForwardProxyURL != "" }
+
+// straight says whether a dial needs nothing of its request but the address.
+func (t *Transport) straight() bool { return !t.proxied() && t.ProxyProtocol == "" }
 
 // dialError is what Caddy takes for a DialError, after which it may try any
 // request again. Unlike Caddy's own it tells its cause.
@@ -90,9 +96,15 @@ type dialContext func(ctx context.Context, network, address string) (net.Conn, e
 // errors are dial errors, after which Caddy may try any request again.
 func (t *Transport) fenced(dial dialContext) dialContext {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		info, _ := reverseproxy.GetDialInfo(ctx)
+		upstream := address
+		if t.straight() { // a dial may outlive its request, which writes its variables when it fails
+			ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any(nil))
+		} else {
+			info, _ := reverseproxy.GetDialInfo(ctx)
+			upstream = info.Address
+		}
 		s := t.route.choice.Load().serving
-		if s == nil || s.address != info.Address {
+		if s == nil || s.address != upstream {
 			return nil, fencedDial
 		}
 		select {

@@ -67,7 +67,7 @@ func newFront(t *testing.T, p plan) *front {
 	t.Cleanup(transport.CloseIdleConnections)
 	t.Cleanup(func() {
 		if _, race, found := strings.Cut(f.log.String(), "WARNING: DATA RACE"); found {
-			t.Errorf("the front has a data race:%.3000s", race)
+			t.Errorf("the front has a data race:%.12000s", race)
 		}
 		if t.Failed() {
 			t.Logf("the end of the front's log:\n%s", f.log.tail(15, `"understudy"`, `"level":"error"`, "panic", "goroutine", ".go:"))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,22 +25,27 @@ type field struct {
 
 // effort is what watching a number of groups took.
 type effort struct {
-	ready   time.Duration // until every node had been probed twice
-	probe   float64       // microseconds of CPU for one probe
-	share   float64       // per cent of a core
-	memory  float64       // MB, now
-	peak    float64       // MB
-	rate    float64       // probes a second
-	latest  string        // ms that the latest probe began after its time: until ready, and then
-	late    float64       // ms, of probes since ready
-	figures bool          // latest and late are known; only ours tells
-	missed  float64       // probes that found nothing
+	ready  time.Duration // until every node had been probed twice
+	probe  float64       // microseconds of CPU for one probe
+	share  float64       // per cent of a core
+	memory float64       // MB, now
+	peak   float64       // MB
+	rate   float64       // probes a second
+	told   *told         // nil: it does not tell
+}
+
+// told is what our front tells of itself.
+type told struct {
+	whole       bool          // it was asked only once: late is since it was started
+	start, late float64       // ms that the latest probe began after its time: until ready, since
+	missed      float64       // probes that found nothing
+	page        time.Duration // how long it took to tell
 }
 
 // scale measures what it takes to watch many groups.
 func (b *bench) scale(ctx context.Context) error {
 	b.title("scale", "groups of two nodes, plain HTTP, interval %s, measured for %s after two rounds of probes", scaleInterval, b.measure)
-	t := newTable(b.out, "groups", "front", "CPU us a probe", "% of a core", "memory MB", "peak MB", "probes a second", "ready s", "latest probe ms, start + later", "missed")
+	t := newTable(b.out, "groups", "front", "CPU us a probe", "% of a core", "memory MB", "peak MB", "probes a second", "ready s", "latest probe ms, start + since", "missed", "metrics page ms")
 	var errs []error
 	var goals []func()
 	for text := range strings.SplitSeq(b.groups, ",") {
@@ -76,16 +80,32 @@ func (b *bench) scaleGoals(size int, ours, peers effort) {
 	if size == 1000 {
 		b.goal(ours.memory < 100, "%d groups: memory below 100 MB: %.0f MB", size, ours.memory)
 	}
-	b.goal(ours.late < float64(scaleInterval.Milliseconds())/10, "%d groups: latest probe late by less than 10 %% of the interval: %.0f ms", size, ours.late)
+	if ours.told == nil {
+		b.goal(false, "%d groups: latest probe late by less than 10 %% of the interval: the metrics page did not come", size)
+		return
+	}
+	since := ""
+	if ours.told.whole {
+		since = ", the start included"
+	}
+	b.goal(ours.told.late < float64(scaleInterval.Milliseconds())/10, "%d groups: latest probe late by less than 10 %% of the interval: %.0f ms%s", size, ours.told.late, since)
 }
 
 func (e effort) write(t table, size, name string) {
-	missed := "-"
-	if e.figures {
-		missed = fmt.Sprintf("%.0f", e.missed)
+	cells := []string{
+		size, name, fmt.Sprintf("%.1f", e.probe), fmt.Sprintf("%.1f", e.share), fmt.Sprintf("%.0f", e.memory),
+		fmt.Sprintf("%.0f", e.peak), fmt.Sprintf("%.0f", e.rate), fmt.Sprintf("%.1f", e.ready.Seconds()),
 	}
-	t.row(size, name, fmt.Sprintf("%.1f", e.probe), fmt.Sprintf("%.1f", e.share), fmt.Sprintf("%.0f", e.memory),
-		fmt.Sprintf("%.0f", e.peak), fmt.Sprintf("%.0f", e.rate), fmt.Sprintf("%.1f", e.ready.Seconds()), cmp.Or(e.latest, "-"), missed)
+	if e.told == nil {
+		t.row(append(cells, "-", "-", "-")...)
+		return
+	}
+	late := fmt.Sprintf("%.0f + %.0f", e.told.start, e.told.late)
+	if e.told.whole {
+		late = fmt.Sprintf("%.0f in all", e.told.late)
+	}
+	t.row(append(cells, late,
+		fmt.Sprintf("%.0f", e.told.missed), fmt.Sprintf("%.1f", float64(e.told.page.Microseconds())/1000))...)
 }
 
 // watch has a program watch a number of groups and measures what it takes.
@@ -119,15 +139,19 @@ func (b *bench) watch(ctx context.Context, size int, p program, config string) (
 	return e, err
 }
 
+// mostAsked is the most groups whose front is asked twice how late it was. To
+// tell of more takes it so long that probes come late by that.
+const mostAsked = 1000
+
 // watchOurs measures what our front takes and asks it how late it was. A
 // front keeps the latest probe of each group since its start, so a probe in a
 // group that was later before is not seen; among many groups others show it.
 func (b *bench) watchOurs(ctx context.Context, nodes field, front *child, s settings) (e effort, err error) {
-	const late = "understudy_probe_late_seconds"
-	metrics := "http://" + s.Admin + "/understudy/metrics"
-	before, err := scrape(ctx, metrics, late, "")
-	if err != nil {
-		return e, err
+	before := samples{}
+	if len(s.Groups) <= mostAsked {
+		if _, before, err = lateness(ctx, s); err != nil {
+			return e, err
+		}
 	}
 	if err := pause(ctx, scaleInterval/2); err != nil {
 		return e, err
@@ -140,14 +164,28 @@ func (b *bench) watchOurs(ctx context.Context, nodes field, front *child, s sett
 		return e, err
 	}
 	b.profile(ctx, s.Admin, "heap", name+"heap")()
-	after, err := scrape(ctx, metrics, late, "")
+	began := time.Now()
+	page, after, err := lateness(ctx, s)
+	took := time.Since(began)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return e, nil
+	}
 	if err != nil {
 		return e, err
 	}
-	missed, err := scrape(ctx, metrics, "understudy_probes_total", `result="missed"`)
-	e.figures, e.missed, e.late = true, missed.sum(), 1000*after.grown(before).max()
-	e.latest = fmt.Sprintf("%.0f + %.0f", 1000*before.max(), e.late)
+	missed, err := find(page, "understudy_probes_total", `result="missed"`)
+	e.told = &told{whole: len(s.Groups) > mostAsked, start: 1000 * before.max(), late: 1000 * after.grown(before).max(), missed: missed.sum(), page: took}
 	return e, err
+}
+
+// lateness gives the metrics page of our front, and from it the latest probe
+// of each group.
+func lateness(ctx context.Context, s settings) (page string, late samples, err error) {
+	if page, err = scrape(ctx, "http://"+s.Admin+"/understudy/metrics"); err != nil {
+		return "", nil, err
+	}
+	late, err = find(page, "understudy_probe_late_seconds", "")
+	return page, late, err
 }
 
 // newField starts the nodes.

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,39 +38,43 @@ func (s samples) grown(before samples) samples {
 	return grown
 }
 
-// scrape reads one metric of a page in the Prometheus text format, the samples
-// whose labels contain label.
-func scrape(ctx context.Context, url, metric, label string) (samples, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// scrape reads a page in the Prometheus text format.
+func scrape(ctx context.Context, url string) (page string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("get %s: %s", url, resp.Status)
+		return "", fmt.Errorf("get %s: %s", url, resp.Status)
 	}
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
+}
+
+// find gives the samples of one metric on a page whose labels contain label.
+func find(page, metric, label string) (samples, error) {
 	found := samples{}
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		rest, is := strings.CutPrefix(lines.Text(), metric)
+	for line := range strings.Lines(page) {
+		rest, is := strings.CutPrefix(strings.TrimSpace(line), metric)
 		end := strings.LastIndexByte(rest, ' ')
 		if !is || end < 0 || end > 0 && rest[0] != '{' || !strings.Contains(rest[:end], label) {
 			continue
 		}
 		value, err := strconv.ParseFloat(rest[end+1:], 64)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", url, err)
+			return nil, fmt.Errorf("read %s: %w", metric, err)
 		}
 		found[rest[:end]] = value
 	}
-	if len(found) == 0 && lines.Err() == nil {
-		return nil, fmt.Errorf("%s has no %s", url, metric)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("there is no %s %s", metric, label)
 	}
-	return found, lines.Err()
+	return found, nil
 }

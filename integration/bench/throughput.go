@@ -156,9 +156,7 @@ func serves(address string) func() bool {
 
 // cost loads the variant for a while and notes what a request costs it.
 func (v *variant) cost(ctx context.Context, lasts time.Duration) error {
-	const mallocs = "go_memstats_mallocs_total"
-	metrics := "http://" + v.at.Admin + "/metrics"
-	before, err := scrape(ctx, metrics, mallocs, "")
+	before, err := v.mallocsSoFar(ctx)
 	if err != nil {
 		return err
 	}
@@ -174,13 +172,22 @@ func (v *variant) cost(ctx context.Context, lasts time.Duration) error {
 	if err != nil {
 		return err
 	}
-	after, err := scrape(ctx, metrics, mallocs, "")
+	after, err := v.mallocsSoFar(ctx)
 	if err != nil {
 		return err
 	}
 	v.cpu.add(float64((used - idle).Microseconds()) / requests)
-	v.mallocs.add((after.sum() - before.sum()) / requests)
+	v.mallocs.add((after - before) / requests)
 	return nil
+}
+
+func (v *variant) mallocsSoFar(ctx context.Context) (float64, error) {
+	page, err := scrape(ctx, "http://"+v.at.Admin+"/metrics")
+	if err != nil {
+		return 0, err
+	}
+	n, err := find(page, "go_memstats_mallocs_total", "")
+	return n.sum(), err
 }
 
 var (

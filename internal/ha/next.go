@@ -61,6 +61,8 @@ func succeed(t Traffic, v View, serving Sight, rules Rules) Decision {
 	for i, node := range t.Order[place+1:] {
 		s := v.Of(node)
 		switch {
+		case v.index(node) < 0: // nobody will ever read it
+			return Decision{Wait, NoStandby, 13, "", node, Alarmed}
 		case !s.Known() || s.Last.At.Before(serving.DownAt): // an old reading never counts
 			return Decision{Wait, Confirming, 13, "", node, Silent}
 		case s.Last.State == Standby && slices.Contains(rules.Manual, node):

@@ -255,3 +255,13 @@ func TestAHoldIsOverdueAfterItsEndOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestANodeThatNobodyWatchesIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	traffic := ha.Traffic{Group: "core", Epoch: 1, Order: []string{"core1", "core9"}, Serving: "core1"}
+	view := ha.NewView([]string{"core1"}).Observe(ha.Reading{Node: "core1", Cause: ha.Refused, At: now}, "core1", 1)
+	want := ha.Decision{Verb: ha.Wait, Reason: ha.NoStandby, Row: 13, About: "core9", Alarm: ha.Alarmed}
+	if got := ha.Next(traffic, view, ha.Rules{Fall: 1}, now); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

@@ -80,6 +80,9 @@ func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
 	case ha.NoStandby:
 		text = down + ", and no node is ready to take over"
 		do = "Repair it or bring a stand-by up; the evidence: understudy why " + group
+	case ha.NotStored:
+		text = down + ", and traffic cannot move to " + other + ", for the decision cannot be stored"
+		do = "Make room on the disk of state_dir, or let the front write there; it is tried again by itself."
 	case ha.Overdue:
 		text = "routing is still held, though the hold should have ended at " + moment(t.Hold.Until) + because(t.Hold)
 		do = "No failover happens until: understudy release " + group + " --reason TEXT"

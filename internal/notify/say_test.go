@@ -74,6 +74,11 @@ func everyKind(t *testing.T) map[string]Message {
 			}
 		}
 	}
+	said[string(ha.NotStored)] = alarm(ha.NotStored, ha.Stuck(ha.Situation{ // a full disk is not one of the day's events
+		Traffic:  ha.Traffic{Group: "mdm", Epoch: 1, Order: []string{"core1", "core2"}, Serving: "core1"},
+		View:     ha.View{{Node: "core1", Last: ha.Reading{Node: "core1", Cause: ha.Refused}}},
+		Decision: ha.Decision{Verb: ha.FailOver, Reason: ha.FailedOver, Row: 7, To: "core2"},
+	}))
 	return said
 }
 

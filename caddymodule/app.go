@@ -6,8 +6,11 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 func init() {
@@ -71,7 +74,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if err != nil {
 			return err
 		}
-		a.running[name] = value.(*group)
+		g := value.(*group)
+		a.running[name] = g
+		if _, _, err := ha.Fit(g.watcher.Situation().Traffic, a.claims[name].plan.Names(), time.Now()); err != nil {
+			return fmt.Errorf("understudy: %w", err) // before any server has taken a connection for this configuration
+		}
 	}
 	return registerCollector(ctx)
 }

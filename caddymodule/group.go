@@ -87,11 +87,7 @@ func (g *group) fits(p probes.Plan) error {
 	if err != nil { // none, damaged or unreadable: the watcher says so and holds
 		return nil
 	}
-	var names []string
-	for _, n := range p.Nodes {
-		names = append(names, n.Name)
-	}
-	_, _, err = ha.Fit(t, names, time.Now())
+	_, _, err = ha.Fit(t, p.Names(), time.Now())
 	return err
 }
 

@@ -20,7 +20,6 @@ type plan struct {
 	app    []string          // further lines of the option understudy
 	global []string          // further global options
 	site   []string          // lines of the directive
-	before []string          // lines of the site before the directive
 	sites  []string          // further sites, whole
 	state  string            // the state directory; empty: the front's own
 }
@@ -62,9 +61,6 @@ func (p plan) caddyfile(at places) string {
 	host, port, _ := strings.Cut(at.site, ":")
 	say(0, "http://:%s {", port)
 	say(1, "bind %s", host)
-	for _, line := range p.before {
-		say(1, "%s", line)
-	}
 	say(1, "understudy mdm {")
 	for _, line := range p.site {
 		say(2, "%s", line)

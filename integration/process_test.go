@@ -4,7 +4,6 @@ package integration
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -194,11 +193,6 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// names makes n different words.
-func names(word string, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprintf("%s-%d", word, i)
-	}
-	return all
-}
+// elapse lets time pass where the time itself is the story: a stall, a crash at
+// some moment of a failover.
+func elapse(d time.Duration) { <-time.After(d) }

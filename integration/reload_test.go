@@ -74,6 +74,9 @@ func TestARefusedReloadChangesNothing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), b.says) {
 			t.Errorf("%s: got %v, want a refusal that names %q", name, err, b.says)
 		}
+		if name == "a site that cannot listen" { // Caddy had begun to serve by it: a connection of that moment is closed without an answer
+			await(t, name+": the old configuration answers", func() bool { return f.get().err == nil })
+		}
 		f.expectFrom("core2", f.get(), f.post())
 		if g := f.group(); g.Serving != "core2" || g.Epoch != 2 || g.Rules.IntervalMS != 200 {
 			t.Errorf("%s: %s serves in epoch %d with interval %g ms", name, g.Serving, g.Epoch, g.Rules.IntervalMS)

@@ -108,12 +108,12 @@ func (l *loop) adopt(p Plan) {
 		anew = append(anew, n.Name)
 		next[n.Name] = &schedule{key: n.Key, due: time.Now(), phase: rand.N(max(p.Rules.Interval, 1))} // #nosec G404 -- spread, not secrecy
 	}
-	if !slices.Equal(l.plan.names(), p.names()) {
+	if !slices.Equal(l.plan.Names(), p.Names()) {
 		l.first = nil // another start
 	}
 	sooner := p.Rules.Interval < l.plan.Rules.Interval
 	l.plan, l.next = p, next
-	l.view = l.view.Keep(p.names(), anew)
+	l.view = l.view.Keep(p.Names(), anew)
 	maps.DeleteFunc(l.recent, func(node string, _ *ring) bool { return next[node] == nil || slices.Contains(anew, node) })
 	l.unfit = true
 	if sooner {
@@ -251,7 +251,7 @@ func (l *loop) begin() {
 	if l.traffic.Epoch > 0 || l.traffic.Hold != nil {
 		return
 	}
-	t, ok := ha.Begin(l.group, l.plan.names(), l.view, time.Now())
+	t, ok := ha.Begin(l.group, l.plan.Names(), l.view, time.Now())
 	if !ok {
 		return
 	}

@@ -56,7 +56,7 @@ func (l *loop) load() {
 		l.take(ha.Traffic{Group: l.group})
 	case errors.As(err, &damaged):
 		l.log.Error("the stored traffic cannot be read; the group is held", "error", err)
-		l.take(ha.Lost(l.group, l.plan.names(), damaged.Floor, damaged.Why, time.Now()))
+		l.take(ha.Lost(l.group, l.plan.Names(), damaged.Floor, damaged.Why, time.Now()))
 	case !l.blocked:
 		l.log.Error("the register cannot be read; the group is held and it is tried again", "error", err)
 		l.wait(err)
@@ -71,7 +71,7 @@ func (l *loop) take(t ha.Traffic) {
 
 // wait holds the group until the register works again.
 func (l *loop) wait(err error) {
-	l.traffic = ha.Lost(l.group, l.plan.names(), 0, err.Error(), time.Now())
+	l.traffic = ha.Lost(l.group, l.plan.Names(), 0, err.Error(), time.Now())
 	l.blocked = true
 }
 
@@ -105,7 +105,7 @@ func (l *loop) reload() {
 func (l *loop) anew(node string) {
 	if was := l.next[node]; was != nil {
 		l.next[node] = &schedule{key: was.key, due: time.Now()}
-		l.view = l.view.Keep(l.plan.names(), []string{node})
+		l.view = l.view.Keep(l.plan.Names(), []string{node})
 	}
 }
 
@@ -150,10 +150,10 @@ func (l *loop) restore(was uint64) {
 func (l *loop) settle() {
 	l.unfit = false
 	if l.traffic.Serving == "" {
-		l.traffic.Order = l.plan.names()
+		l.traffic.Order = l.plan.Names()
 		return
 	}
-	if _, _, misfit := ha.Fit(l.traffic, l.plan.names(), time.Now()); misfit != nil {
+	if _, _, misfit := ha.Fit(l.traffic, l.plan.Names(), time.Now()); misfit != nil {
 		l.log.Error("the configuration does not fit the stored traffic", "error", misfit)
 		return
 	}
@@ -163,7 +163,7 @@ func (l *loop) settle() {
 // fit stores the order of succession that a plan asks for.
 func (l *loop) fit(p Plan) (err error) {
 	for range turns {
-		t, changed, misfit := ha.Fit(l.traffic, p.names(), time.Now())
+		t, changed, misfit := ha.Fit(l.traffic, p.Names(), time.Now())
 		if misfit != nil || !changed || l.traffic.Serving == "" {
 			return misfit
 		}

@@ -47,7 +47,8 @@ type Plan struct {
 	Observe bool // a first start begins held
 }
 
-func (p Plan) names() []string {
+// Names gives the nodes in the configured order of succession.
+func (p Plan) Names() []string {
 	names := make([]string, len(p.Nodes))
 	for i, n := range p.Nodes {
 		names[i] = n.Name

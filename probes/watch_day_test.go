@@ -224,7 +224,7 @@ func spend(t *testing.T, seed uint64) {
 	if seed%2 == 0 {
 		s.plan.Rules.Manual = []string{"dr1"}
 	}
-	d := &day{stage: s, seed: seed, until: time.Now().Add(dayTime), names: s.plan.names(), single: make(chan struct{}, 1)}
+	d := &day{stage: s, seed: seed, until: time.Now().Add(dayTime), names: s.plan.Names(), single: make(chan struct{}, 1)}
 	d.begin()
 	d.live()
 	s.stop()

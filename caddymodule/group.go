@@ -164,8 +164,11 @@ func (g *group) open() error {
 // groupOf gives a group of the configuration that is being loaded.
 func groupOf(ctx caddy.Context, name string) (*group, error) {
 	mod, err := ctx.AppIfConfigured("understudy")
-	if err != nil {
+	switch {
+	case errors.Is(err, caddy.ErrNotConfigured):
 		return nil, errors.New("there is no group: the global option understudy { … } is missing")
+	case err != nil:
+		return nil, err
 	}
 	a := mod.(*App)
 	if g := a.running[name]; g != nil {

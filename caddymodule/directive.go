@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/understudy-ha/understudy/internal/config"
 )
 
 func init() {
@@ -160,7 +162,7 @@ func (p *Policy) parse(d *caddyfile.Dispenser) error {
 func steer(proxy *reverseproxy.Handler, g *Group, policy Policy) error {
 	secure := false
 	for _, n := range g.Nodes {
-		u, why := parseBase(n.URL)
+		u, why := config.Base(n.URL)
 		if why != "" {
 			continue // reported by check
 		}

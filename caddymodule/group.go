@@ -1,18 +1,17 @@
 package caddymodule
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/register"
 	"github.com/understudy-ha/understudy/probes"
@@ -181,7 +180,7 @@ func groupOf(ctx caddy.Context, name string) (*group, error) {
 func (g *Group) addresses() map[string]string {
 	address := map[string]string{}
 	for _, n := range g.Nodes {
-		if u, why := parseBase(n.URL); why == "" {
+		if u, why := config.Base(n.URL); why == "" {
 			address[n.Name] = u.Host
 		}
 	}
@@ -190,21 +189,14 @@ func (g *Group) addresses() map[string]string {
 
 // plan gives what the watcher of the group goes by.
 func (g *Group) plan() (probes.Plan, error) {
-	p := probes.Plan{Rules: g.rules(), Observe: g.Observe}
-	for _, n := range g.Nodes {
-		t := probes.Target{
-			Node: n.Name, URL: cmp.Or(n.Probe, n.URL), Host: g.Probe.Host, Profile: g.Probe.profile(),
-			Timeout: p.Rules.Timeout, ResolveEvery: p.Rules.Interval,
-		}
-		if strings.HasPrefix(t.URL, "https:") {
-			t.CAFile, t.Insecure = g.Probe.TLSCA, g.Probe.TLSInsecure
-		}
-		c, err := probes.NewChecker(t)
-		if err != nil {
-			return p, fmt.Errorf("node %s: %w", n.Name, err)
-		}
-		key := fmt.Sprintf("%s %s %+v %s %t", t.URL, t.Host, t.Profile, t.CAFile, t.Insecure)
-		p.Nodes = append(p.Nodes, probes.Node{Name: n.Name, Key: key, Looker: c})
+	c := g.plain()
+	rules := c.Rules()
+	var targets []probes.Target
+	for _, n := range c.Nodes {
+		targets = append(targets, probes.Target{
+			Node: n.Name, URL: n.Pages(), Host: c.Probe.Host, Profile: c.Probe.Pages,
+			Timeout: rules.Timeout, ResolveEvery: rules.Interval, CAFile: c.Probe.TLSCA, Insecure: c.Probe.TLSInsecure,
+		})
 	}
-	return p, nil
+	return probes.NewPlan(targets, rules, c.Observe)
 }

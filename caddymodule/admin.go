@@ -120,7 +120,7 @@ func (w watched) History(ctx context.Context, name string, limit int) ([]ha.Traf
 }
 
 // Subscribe gives every Situation that is news.
-func (watched) Subscribe(ctx context.Context) <-chan ha.Situation { return town.subscribe(ctx) }
+func (watched) Subscribe(ctx context.Context) <-chan ha.Situation { return town.Subscribe(ctx) }
 
 // Readings gives the last readings of every node of a group.
 func (w watched) Readings(name string) map[string][]ha.Reading {

@@ -95,7 +95,7 @@ func (g *group) start(c claim) {
 	g.cancel, g.ended = cancel, make(chan struct{})
 	g.route.place(c.address, g.watcher.Situation())
 	g.watcher.Follow(g.route.tell)
-	g.watcher.Follow(town.hear)
+	g.watcher.Follow(hear)
 	go func() {
 		defer close(g.ended)
 		g.watcher.Run(ctx, c.plan)

@@ -66,9 +66,9 @@ func newHerald(a *App) (*herald, error) {
 			return nil, err
 		}
 	}
-	town.enter(h)
+	dismiss := town.Employ(h.tell)
 	h.stop = func() {
-		town.leave(h)
+		dismiss()
 		ended()
 	}
 	return h, nil
@@ -100,11 +100,8 @@ func (h *herald) open(a *App) (end func(), err error) {
 	return func() { cancel(); <-done }, nil
 }
 
-// tell passes one message on. A nil herald tells nobody.
+// tell passes one message on.
 func (h *herald) tell(m notify.Message) {
-	if h == nil {
-		return
-	}
 	h.events.Emit(h.ctx, "understudy_"+string(m.Event), map[string]any{
 		"group": m.Group, "severity": string(m.Severity), "epoch": m.Epoch, "from": m.From, "to": m.To,
 		"text": m.Text, "do": m.Do, "actor": m.Actor, "reason": m.Reason, "ends": slices.Clone(m.Ends),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/notify"
+	"github.com/understudy-ha/understudy/probes"
 )
 
 // notifySet holds the figures of notifications, of all configurations.
@@ -25,6 +26,13 @@ var notifyMetrics = sync.OnceValue(func() *notify.Metrics { return notify.NewMet
 
 // writeCounters writes what the front counts, in the Prometheus text format.
 func writeCounters(to io.Writer, w watched) {
+	figures := map[string]probes.Figures{}
+	for _, name := range w.Names() {
+		if g := w.find(name); g != nil {
+			figures[name] = g.watcher.Figures()
+		}
+	}
+	probes.WriteFigures(to, figures)
 	for _, family := range counters {
 		metrics.WriteMetadataIfNeeded(to, family.name, family.kind)
 		for _, name := range w.Names() {
@@ -40,19 +48,6 @@ var counters = []struct {
 	name, kind string
 	write      func(to io.Writer, name string, g *group)
 }{
-	{"understudy_probes_total", "counter", func(to io.Writer, name string, g *group) {
-		f := g.watcher.Figures()
-		metrics.WriteCounterUint64(to, fmt.Sprintf("%s{group=%q,result=%q}", name, g.name, "available"), f.Good)
-		metrics.WriteCounterUint64(to, fmt.Sprintf("%s{group=%q,result=%q}", name, g.name, "missed"), f.Missed)
-	}},
-	{"understudy_probe_seconds_total", "counter", func(to io.Writer, name string, g *group) {
-		metrics.WriteCounterFloat64(to, fmt.Sprintf("%s{group=%q}", name, g.name), g.watcher.Figures().Took.Seconds())
-	}},
-	{"understudy_probe_late_seconds", "gauge", func(to io.Writer, name string, g *group) {
-		metrics.WriteGaugeFloat64(to, fmt.Sprintf("%s{group=%q}", name, g.name), g.watcher.Figures().Latest.Seconds())
-	}},
-	{"understudy_failovers_total", "counter", count(func(g *group) uint64 { return g.watcher.Figures().Failovers })},
-	{"understudy_transitions_total", "counter", count(func(g *group) uint64 { return g.watcher.Figures().Transitions })},
 	{"understudy_turned_away_total", "counter", count(func(g *group) uint64 { return g.route.turnedAway.Load() })},
 	{"understudy_connections_closed_total", "counter", count(func(g *group) uint64 { return g.route.closed.Load() })},
 	{"understudy_requests_waiting", "gauge", func(to io.Writer, name string, g *group) {

@@ -103,6 +103,11 @@ func (g *get) reach(ctx context.Context, addr string, within time.Duration) (net
 	case g.dial != nil:
 		return g.dial(addr, within)
 	}
+	return dial(ctx, addr, within)
+}
+
+// dialNet is dial by the standard library.
+func dialNet(ctx context.Context, addr string, within time.Duration) (net.Conn, error) {
 	d := net.Dialer{Timeout: within, KeepAlive: -1}
 	return d.DialContext(ctx, "tcp", addr)
 }

@@ -1,0 +1,165 @@
+package ha
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Phases gives every phase, in the order of the table.
+func Phases() []Phase {
+	all := make([]Phase, 0, phases)
+	for p := range phases {
+		all = append(all, p)
+	}
+	return all
+}
+
+// Events gives every kind of event, in the order of the table.
+func Events() []On {
+	all := make([]On, 0, ons)
+	for o := range ons {
+		all = append(all, o)
+	}
+	return all
+}
+
+// applies says whether a row can fit in a profile, and its other conditions.
+func (r Row) applies(s Safety) ([]Cond, bool) {
+	var rest []Cond
+	for _, c := range r.If {
+		switch c {
+		case IfSafe, Not | IfSafe:
+			if (c == IfSafe) != (s == Safe) {
+				return nil, false
+			}
+		default:
+			rest = append(rest, c)
+		}
+	}
+	return rest, true
+}
+
+// cell gives the rows of a phase and an event that can fit in a profile.
+func (t Table) cell(s Safety, p Phase, on On) []Row {
+	var rows []Row
+	for _, r := range t.Rows {
+		if rest, ok := r.applies(s); ok && slices.Contains(r.In, p) && slices.Contains(r.On, on) {
+			r.If = rest
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// Text prints the table of a profile for people: every phase, what is done on
+// its entry, and every event with its rows.
+func (t Table) Text(s Safety) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "The node's machine, profile %v: %d phases, %d events. Whatever changes what is kept is stored before anything else is done.\n", s, phases, ons)
+	for _, p := range Phases() {
+		fmt.Fprintf(&out, "\n%v\n", p)
+		if list := words(t.Entry[p]); list != "" {
+			fmt.Fprintf(&out, "  on entry: %s\n", list)
+		}
+		var quiet strings.Builder
+		for _, on := range Events() {
+			for _, r := range t.cell(s, p, on) {
+				if r.quiet() {
+					fmt.Fprintf(&quiet, "  %v%s: nothing (%s)\n", on, given(r.If), r.Why)
+				} else {
+					fmt.Fprintf(&out, "  %v%s: %s\n      %s\n", on, given(r.If), r.does(), r.Why)
+				}
+			}
+		}
+		out.WriteString(quiet.String())
+	}
+	return out.String()
+}
+
+// quiet says whether nothing happens in a row.
+func (r Row) quiet() bool { return r.To == ToStay && len(r.Do)+len(r.End) == 0 }
+
+func given(conds []Cond) string {
+	if len(conds) == 0 {
+		return ""
+	}
+	return " [" + words(conds) + "]"
+}
+
+// does gives what a row does and where it leads.
+func (r Row) does() string {
+	list := words(append(slices.Clone(r.Do), r.End...))
+	switch {
+	case r.To == ToStay:
+		return list
+	case list == "":
+		return fmt.Sprintf("-> %v", r.To)
+	}
+	return fmt.Sprintf("-> %v; %s", r.To, list)
+}
+
+func words[T fmt.Stringer](list []T) string {
+	var all []string
+	for _, w := range list {
+		all = append(all, w.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// Mermaid prints the ways from phase to phase in a profile as a Mermaid state
+// diagram.
+func (t Table) Mermaid(s Safety) string {
+	var edges []string // "FROM --> TO", in the order of the table
+	labels := map[string][]string{}
+	add := func(from, to, label string) {
+		edge := from + " --> " + to
+		if !slices.Contains(edges, edge) {
+			edges = append(edges, edge)
+		}
+		if !slices.Contains(labels[edge], label) {
+			labels[edge] = append(labels[edge], label)
+		}
+	}
+	add("[*]", id(InStarting), OnBoot.String())
+	for _, p := range Phases() {
+		for _, on := range Events() {
+			for _, r := range t.cell(s, p, on) {
+				switch {
+				case r.To == ToStay || r.To == To(p):
+				case r.To == ToAfter:
+					for _, to := range t.afters(s) {
+						add(id(p), to, on.String())
+					}
+				default:
+					add(id(p), id(r.To), on.String())
+				}
+			}
+		}
+	}
+	out := "stateDiagram-v2\n"
+	for _, edge := range edges {
+		out += "    " + edge + ": " + strings.Join(labels[edge], " / ") + "\n"
+	}
+	return out
+}
+
+// afters gives where DEMOTING may lead in a profile.
+func (t Table) afters(s Safety) []string {
+	var all []string
+	for _, r := range t.Rows {
+		if _, ok := r.applies(s); !ok {
+			continue
+		}
+		for _, d := range r.Do {
+			to := id(d)
+			if d >= AfterStandby && !slices.Contains(all, to[len("then_"):]) {
+				all = append(all, to[len("then_"):])
+			}
+		}
+	}
+	return all
+}
+
+// id gives a word as Mermaid takes it for a name.
+func id(w fmt.Stringer) string { return strings.NewReplacer("-", "_", " ", "_").Replace(w.String()) }

@@ -1,0 +1,102 @@
+package ha
+
+import "slices"
+
+// beatRows: the heartbeat (EPMM guide, Setting up the HA workflow, Step 6, Fail
+// Over Controls). Only a node that stands by has one.
+var beatRows = []Row{
+	{only(InStandby), on(OnBeatDue), nil, ToStay, do(DoBeat), nil, "Heartbeat Interval"},
+	{only(InSuspect, InDeciding, InHeld), on(OnBeatDue), nil, ToStay, do(DoBeat), nil, "Re-check interval"},
+	{only(InActive), on(OnBeatDue), nil, ToStay, do(DoTell, TimeBeatGood), nil, "lets the peer know at which epoch it serves"},
+	{except(standing, only(InActive)), on(OnBeatDue), nil, ToStay, nil, nil, "no heartbeat here"},
+
+	{only(InStandby), on(OnBeatGood), nil, ToStay, do(NoteNoMiss, TimeBeatGood), nil, "the peer is well"},
+	{only(InSuspect, InDeciding, InHeld), on(OnBeatGood), nil, To(InStandby), nil, do(DoNotify), "the peer is well again (rows 10 and 16)"},
+	{except(standing), on(OnBeatGood), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
+
+	{only(InStandby), on(OnBeatBad), when(Not | IfLastMiss), To(InSuspect), do(NoteMiss), nil, "the first failure: next try after the Re-check interval (row 8)"},
+	{only(InStandby), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), nil, "one failure is enough by its settings (row 12)"},
+	{only(InSuspect), on(OnBeatBad), when(Not | IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "one more failure (row 9)"},
+	{only(InSuspect), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), nil, "Consecutive Heartbeat failures before failover: the failover process begins (row 12)"},
+	{only(InDeciding), on(OnBeatBad), nil, ToStay, do(NoteMiss, TimeBeatBad), nil, "still down"},
+	{only(InHeld), on(OnBeatBad), when(IfResting), ToStay, do(NoteMiss, TimeBeatBad), nil, "still down; it rests after a failed start, so that the peer may try"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, IfKeep), ToStay, do(NoteMiss, TimeBeatBad), nil, "If Failure Detected: Keep in Standby"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, do(NoteMiss, TimeBeatBad), nil, "a guard is against it (row 15)"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again (row 15)"},
+	{except(standing), on(OnBeatBad), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
+
+	{only(InStandby), on(OnTilt), nil, ToStay, do(NoteNoMiss, NoteTilt), nil, "what a late loop has measured does not count (row 11)"},
+	{only(InSuspect, InDeciding, InHeld), on(OnTilt), nil, To(InStandby), do(NoteTilt), nil, "what a late loop has measured does not count: counts from the start (row 11)"},
+	{except(standing), on(OnTilt), nil, ToStay, nil, nil, "nothing is counted here; timers that are over have become events first"},
+}
+
+// trafficRows: the fronts have left the peer (docs/explanation/the-rule.md,
+// rows 7 and 11) or the peer is asked to make room.
+var trafficRows = []Row{
+	{standing, on(OnTrafficCall), nil, ToStay, do(DoAskFronts), nil, "a remembered call does not count: asks every front now"},
+	{except(standing), on(OnTrafficCall), nil, ToStay, nil, nil, "only who stands by can take over"},
+	{standing, on(OnTrafficDecided), when(Not | IfCurrent), ToStay, nil, nil, "the fronts left an earlier epoch of the peer, not the present one"},
+	{standing, on(OnTrafficDecided), when(IfCurrent, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
+	{only(InStandby, InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
+	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), ToStay, do(NoteHanding, DoPassDecision), nil, "clients cannot reach the peer though this node can: the peer is to make room (row 13b)"},
+	{only(InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), To(InDeciding), nil, do(TimeHoldNow), "traffic has left a peer that misses heartbeats: no need to count on (row 13)"},
+	{only(InDeciding), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep), ToStay, do(TimeHoldNow), nil, "every front has decided: the hold ends early"},
+	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
+	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, IfResting), ToStay, nil, nil, "it rests after a failed start, so that the peer may try"},
+	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, Not|IfResting), To(InDeciding), nil, do(TimeHoldNow), "traffic is here: tries again"},
+	{except(standing), on(OnTrafficDecided), nil, ToStay, nil, nil, "only who stands by can take over"},
+
+	{only(InActive), on(OnStepDown), when(Not | IfMeant), ToStay, do(DoTell), nil, "about an epoch that is over"},
+	{only(InActive), on(OnStepDown), when(IfMeant, IfPerson), To(InDemoting), do(AfterYielded), do(DoNotify), "a person promotes the peer (row 13c)"},
+	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfPerson, IfBlocked), ToStay, do(DoTell), nil, "paused: nothing by itself (row 36)"},
+	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfPerson, Not|IfBlocked), To(InDemoting), do(AfterYielded), do(DoNotify), "no client reaches this node: makes room (row 13c)"},
+	{except(only(InActive)), on(OnStepDown), nil, ToStay, do(DoTell), nil, "it does not serve"},
+}
+
+// decideRows: from DECIDING to the promotion.
+var decideRows = []Row{
+	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, nil, "If Failure Detected: Keep in Standby; it was notified (row 14)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, nil, "a guard is against it (row 15)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first (row 33)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, IfSafe), To(InTaking), do(NoteBack), nil, "asks for the lease (row 17)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe), To(InPromoting), do(NoteBack), nil, "Table 1, second row: the Secondary is promoted (row 17)"},
+	{except(only(InDeciding)), on(OnHoldOver), nil, ToStay, nil, nil, "no hold runs here"},
+
+	{only(InFencing), on(OnFenced), when(IfSafe), To(InTaking), nil, nil, "the peer is off: asks for the lease"},
+	{only(InFencing), on(OnFenced), when(Not | IfSafe), To(InPromoting), nil, nil, "the peer is off"},
+	{only(InFencing), on(OnFenceFailed), nil, To(InHeld), do(NoteResting), nil, "the peer may still run"},
+	{except(only(InFencing)), on(OnFenced, OnFenceFailed), nil, ToStay, nil, nil, "no fence command was waited for"},
+
+	{only(InWaiting), on(OnPeerSays), when(IfSafe), ToStay, nil, nil, "the register decides"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, IfPeerServes), ToStay, nil, nil, "the peer still serves"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfPeerServes, IfCommit), ToStay, nil, nil, "the commit first"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfPeerServes, Not|IfCommit), To(InPromoting), nil, nil, "the peer does not serve"},
+	{only(InWaiting), on(OnPeerSilent, OnStopLate), when(IfSafe), ToStay, nil, nil, "the register decides"},
+	{only(InWaiting), on(OnPeerSilent, OnStopLate), when(Not|IfSafe, IfCommit), ToStay, nil, nil, "the commit first"},
+	{only(InWaiting), on(OnPeerSilent, OnStopLate), when(Not|IfSafe, Not|IfCommit), To(InPromoting), nil, nil, "not limited by any state (Table 5). Both may be Active in a partition: the prompt says so"},
+	{only(InWaiting), on(OnCommitDone), when(IfSafe), ToStay, do(DoAskRegister), nil, "and now the lease"},
+	{only(InWaiting), on(OnCommitDone), when(Not | IfSafe), ToStay, do(DoAskStepDown, TimeStopStart), nil, "and now the peer"},
+	{only(InWaiting), on(OnRetry), nil, ToStay, do(DoAskStepDown, DoAskRegister, TimeRetryStart), nil, "asks again"},
+	{only(InWaiting), on(OnRegisterRead), when(IfWentBack), To(OutWentBack), nil, nil, "a register that forgets may grant an epoch twice"},
+	{only(InWaiting), on(OnRegisterRead), when(Not|IfWentBack, IfNewer), ToBack, nil, do(DoNotify), "a newer epoch: somebody was promoted after the person spoke, who may think again"},
+	{only(InWaiting), on(OnRegisterRead), when(Not|IfWentBack, Not|IfNewer, IfCommit), ToStay, nil, nil, "the commit first"},
+	{only(InWaiting), on(OnRegisterRead), when(Not|IfWentBack, Not|IfNewer, Not|IfCommit, IfKeyHeld), ToStay, nil, nil, "never takes a lease that is held"},
+	{only(InWaiting), on(OnRegisterRead), when(Not|IfWentBack, Not|IfNewer, Not|IfCommit, Not|IfKeyHeld), To(InTaking), nil, nil, "nobody has the lease"},
+}
+
+// peerRows: what the peer says, where nothing above has a row for it.
+var peerRows = []Row{
+	{slices.Concat(standing), on(OnPeerAsks), nil, To(InStandby), do(NoteNoMiss), do(DoTell), "the peer is alive and wants to serve: the answer is a promise to count from the start"},
+	{running, on(OnPeerAsks), when(IfHigher), To(InDemoting), do(AfterBackOrOut), do(DoTell), "the peer has served at a higher epoch (row 23)"},
+	{running, on(OnPeerAsks), when(Not | IfHigher), ToStay, do(DoTell), nil, "tells"},
+	{except(standing, running), on(OnPeerAsks), nil, ToStay, do(DoTell), nil, "tells"},
+
+	{only(InStandby, InSuspect), on(OnPeerSays), when(IfHanding, IfYielded), To(InDeciding), nil, do(TimeHoldNow), "the peer has made room: traffic is here already (row 13b)"},
+	{only(InStandby, InSuspect), on(OnPeerSays), when(IfHanding, Not|IfYielded), ToStay, nil, nil, "not yet"},
+	{only(InStandby, InSuspect), on(OnPeerSays), when(Not | IfHanding), ToStay, nil, nil, "noted"},
+	{running, on(OnPeerSays), when(IfHigher), To(InDemoting), do(AfterBackOrOut), nil, "the peer has served at a higher epoch (rows 18 and 23)"},
+	{running, on(OnPeerSays), when(Not | IfHigher), ToStay, nil, nil, "noted"},
+	{only(InStarting, InOff, InDeciding, InFencing, InHeld, InTaking, InDemoting, OutSuperseded, OutWentBack), on(OnPeerSays), nil, ToStay, nil, nil, "noted"},
+	{except(only(InGate, InWaiting), trying), on(OnPeerSilent), nil, ToStay, nil, nil, "nothing was asked"},
+}

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/caddymodule"
+	"github.com/understudy-ha/understudy/cmd/understudy/sidecar"
+	"github.com/understudy-ha/understudy/internal/config"
 )
 
 // exitConfig is the exit code of a faulty configuration.
@@ -26,8 +30,9 @@ func newCheck(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Check a configuration: every fault at once, with its line",
-		Long: `Check a front's configuration: a Caddyfile, or Caddy's JSON where the name ends
-in .json. Nothing is started, nothing is written, no node is asked.
+		Long: `Check a configuration: a sidecar's where the name ends in .yaml or .yml, Caddy's
+JSON where it ends in .json, else a Caddyfile. Nothing is started, nothing is
+written, no node is asked.
 
 Every fault is reported at once with its line, and the exit code is 2. What is
 legal but unwise is told, and the exit code is 0.`,
@@ -37,6 +42,9 @@ legal but unwise is told, and the exit code is 0.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if path == "" {
 			return misuse(cmd, "--config FILE is missing")
+		}
+		if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+			return s.checkYAML(path)
 		}
 		return s.check(path)
 	}
@@ -107,4 +115,31 @@ func (s *session) faulty(path string, body []byte, faults []string) error {
 	}
 	fmt.Fprintf(s.err, "%s: faults: %d; a running front keeps the configuration that it has\n", path, len(faults))
 	return quiet(exitConfig)
+}
+
+// checkYAML checks a sidecar.yaml.
+func (s *session) checkYAML(path string) error {
+	c, d, err := config.ReadSidecar(path)
+	if err != nil {
+		return &failure{exitConfig, "understudy: nothing was checked", err.Error(), "Name a file that can be read.", readSidecar}
+	}
+	if len(d.Faults()) == 0 {
+		faults, unwise := sidecar.Check(c, slog.New(slog.DiscardHandler))
+		d.Fault(faults)
+		d.Warn(unwise)
+	}
+	for _, w := range d.Warnings() {
+		w.Text = "warning: " + w.Text
+		fmt.Fprint(s.err, w.Show())
+	}
+	faults := d.Faults()
+	for _, f := range faults {
+		fmt.Fprint(s.err, f.Show())
+	}
+	if len(faults) > 0 {
+		fmt.Fprintf(s.err, "%s: faults: %d; a running sidecar keeps the configuration that it has\n", path, len(faults))
+		return quiet(exitConfig)
+	}
+	fmt.Fprintf(s.out, "%s: no fault\n", path)
+	return nil
 }

@@ -20,6 +20,7 @@ func commands(s *session) []*cobra.Command {
 		newCheck(s),
 		newDemo(s),
 		newCaddy(),
+		newSidecar(s),
 		newVersion(s),
 	}
 }

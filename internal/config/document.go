@@ -177,5 +177,9 @@ func (d *Document) resolve(path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(filepath.Dir(d.file), path)
+	full, err := filepath.Abs(filepath.Join(filepath.Dir(d.file), path))
+	if err != nil { // nobody knows where we are
+		return path
+	}
+	return full
 }

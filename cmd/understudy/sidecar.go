@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/understudy-ha/understudy/cmd/understudy/sidecar"
+)
+
+const readSidecar = "docs/reference/sidecar.md"
+
+func newSidecar(s *session) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "sidecar --config FILE",
+		Short: "Watch groups for other load balancers, without carrying traffic",
+		Long: `Watch the groups of a sidecar.yaml, decide where their traffic belongs, and tell
+it to other load balancers (probe proxy, rendered files), to people and programs
+(API) and to receivers of messages. It runs until it is told to end.
+
+SIGHUP reads the file again: all of it comes into force or nothing does, and the
+log says which. A front with the same state_dir shares the decisions.`,
+		Args: nothing,
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the sidecar.yaml")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if file == "" {
+			return misuse(cmd, "--config FILE is missing")
+		}
+		return s.sidecar(cmd.Context(), file)
+	}
+	return cmd
+}
+
+func (s *session) sidecar(ctx context.Context, file string) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	running, err := sidecar.Open(ctx, file, s.logger())
+	var faulty *sidecar.Faulty
+	switch {
+	case errors.As(err, &faulty):
+		for _, r := range faulty.Remarks {
+			fmt.Fprint(s.err, r.Show())
+		}
+		fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faulty.Remarks))
+		return quiet(exitConfig)
+	case err != nil:
+		return &failure{exitUsage, "understudy: the sidecar did not start", err.Error(), "Remove what stands in its way, then start it again.", readSidecar}
+	}
+	running.Run(ctx, hup)
+	return nil
+}
+
+// logger gives the log of a process that stays: text for a person, JSON for
+// everything else.
+func (s *session) logger() *slog.Logger {
+	if s.terminal {
+		return slog.New(slog.NewTextHandler(s.err, nil))
+	}
+	return slog.New(slog.NewJSONHandler(s.err, nil))
+}

@@ -1,0 +1,327 @@
+package dnsgtm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/internal/statefile"
+)
+
+// Server is the name server. Make it with New, tell it of every group, start
+// it, and close it.
+type Server struct {
+	log     *slog.Logger
+	table   atomic.Pointer[table]
+	cookies atomic.Pointer[cookies]
+	limiter atomic.Pointer[limiter]
+	figures figures
+	door    *door // nil until it is started
+
+	saving     sync.Mutex // held while serials are stored; taken before mu
+	mu         sync.Mutex // guards the fields below and the making of versions
+	situations map[string]ha.Situation
+	choices    map[string]Choice
+	ramps      map[string]*ramp
+	settled    map[string]time.Time          // when every resolver has a group's answers
+	announcing map[string]context.CancelFunc // ends the notifications of a zone
+	stocks     map[string]uint32             // the last serial that each zone may use
+	serials    serials
+	started    bool
+	frozen     bool // handed over: no serial is ours any more
+	tasks      tasks
+}
+
+// New reads everything that a configuration names. The error is Faults if the
+// configuration is wrong; any other says what could not be read.
+func New(c Config, log *slog.Logger) (*Server, error) {
+	t, faults := newTable(c, time.Now(), nil)
+	if err := faults.err(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		log: log, situations: map[string]ha.Situation{}, choices: map[string]Choice{}, ramps: map[string]*ramp{},
+		settled: map[string]time.Time{}, announcing: map[string]context.CancelFunc{},
+		stocks: map[string]uint32{}, serials: serials{c.StateDir, statefile.Write},
+	}
+	s.table.Store(t)
+	secrets, err := readCookies(c.Cookies)
+	if err != nil {
+		return nil, Faults{{File: c.Cookies, What: err.Error()}}
+	}
+	s.cookies.Store(secrets)
+	s.limiter.Store(newLimiter(c.Rate))
+	return s, nil
+}
+
+// Tell says what is known and decided of a group now. Once the server has
+// started, answers are new when Tell returns. A group that no name is bound to
+// is ignored. It does not block: what has to be stored or sent is done later.
+func (s *Server) Tell(situation ha.Situation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := situation.Traffic.Group
+	g := s.table.Load().config.group(name)
+	if g == nil {
+		return
+	}
+	before, known := s.choices[name]
+	s.situations[name] = situation
+	c := Choose(*g, situation)
+	s.choices[name] = c
+	if known && before.same(c) || !s.started {
+		return
+	}
+	if known && !slices.Equal(before.Nodes, c.Nodes) {
+		s.moved(name, time.Now())
+	}
+	s.publish(name, situation.Decision.Reason)
+}
+
+// publish makes the answers of a group's names new.
+func (s *Server) publish(group string, why ha.Reason) {
+	for _, z := range s.table.Load().zones {
+		if slices.ContainsFunc(z.names, func(b *binding) bool { return b.group.Name == group }) {
+			s.step(z, s.say(z, group), why)
+		}
+	}
+}
+
+// say gives what the dynamic names of a zone say; of those of other groups
+// than the given one what they say already. An empty group means all.
+func (s *Server) say(z *zone, group string) []*answer {
+	names := make([]*answer, len(z.names))
+	if v := z.now.Load(); v != nil {
+		copy(names, v.names)
+	}
+	for i, b := range z.names {
+		if group != "" && b.group.Name != group {
+			continue
+		}
+		c, known := s.choices[b.group.Name]
+		if !known {
+			c.Reason = ha.Starting
+		}
+		was := names[i]
+		names[i] = b.answer(c, s.ttl(b))
+		if names[i].sets == nil && was != nil { // secondaries keep what they have
+			names[i].sets, names[i].nsec = was.sets, was.nsec
+		}
+	}
+	return names
+}
+
+// step puts a new version of a zone in place: one serial later if a transfer
+// would differ. Without a serial that may be used the answers change all the
+// same, but secondaries cannot be told.
+func (s *Server) step(z *zone, names []*answer, why ha.Reason) {
+	old := z.now.Load()
+	if !differs(old.names, names) {
+		z.now.Store(z.next(old, names, old.serial))
+		return
+	}
+	serial := old.serial + 1
+	if s.frozen || later(serial, s.stocks[z.apex]) {
+		s.log.Error("serial not raised: secondaries keep the old answers", "zone", z.apex, "serial", old.serial, "frozen", s.frozen)
+		s.figures.unserialled.Add(1)
+		s.restock(z.apex, old.serial)
+		z.now.Store(z.next(old, names, old.serial))
+		return
+	}
+	v := z.next(old, names, serial)
+	v.past = remember(old.past, z.since(old, v))
+	z.now.Store(v)
+	s.log.Info("zone changed", "zone", z.apex, "serial", serial, "reason", string(why))
+	s.changed(z, serial)
+}
+
+// changed does what follows a new serial and may take its time.
+func (s *Server) changed(z *zone, serial uint32) {
+	s.figures.changes.Add(1)
+	if later(serial+stockLow, s.stocks[z.apex]) {
+		s.restock(z.apex, serial)
+	}
+	s.announce(z, serial)
+}
+
+// restock stores more serials in a goroutine of its own, and without the lock:
+// a slow disk holds no decision up.
+func (s *Server) restock(apex string, serial uint32) {
+	if s.frozen {
+		return
+	}
+	s.tasks.run(func() {
+		s.saving.Lock()
+		defer s.saving.Unlock()
+		ceiling, err := s.serials.save(apex, serial, "")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stocked(apex, serial, ceiling, err)
+	})
+}
+
+// save is restock while the server begins or reads a configuration: it waits.
+func (s *Server) save(apex string, serial uint32) {
+	ceiling, err := s.serials.save(apex, serial, "")
+	s.stocked(apex, serial, ceiling, err)
+}
+
+// stocked notes the serials that may be used. Where they could not be stored,
+// the ones stored before are all there is.
+func (s *Server) stocked(apex string, serial, ceiling uint32, err error) {
+	if err != nil {
+		s.log.Error("serials not stored", "zone", apex, "left", int32(s.stocks[apex]-serial), "error", err) // #nosec G115 -- serial arithmetic
+		s.figures.unstored.Add(1)
+		return
+	}
+	if later(ceiling, s.stocks[apex]) {
+		s.stocks[apex] = ceiling
+	}
+}
+
+// enter gives every zone of a table its first version: the one that follows
+// the version of the table before, if there was one.
+func (s *Server) enter(t, before *table, serials map[string]heirloom) error {
+	firsts := map[*zone]*version{}
+	for _, z := range t.zones {
+		names := s.say(z, "")
+		var from *zone
+		if before != nil {
+			from = before.zones[z.apex]
+		}
+		v, err := s.first(z, names, from, serials[z.apex])
+		if err != nil {
+			return err
+		}
+		firsts[z] = v
+	}
+	for z, v := range firsts {
+		z.now.Store(v)
+	}
+	return nil
+}
+
+// first makes the first version of a zone that was just read. from is the zone
+// as it was before, nil if there is none.
+func (s *Server) first(z *zone, names []*answer, from *zone, given heirloom) (*version, error) {
+	if from == nil {
+		kept, err := s.serials.load(z.apex)
+		if err != nil {
+			return nil, err
+		}
+		digest := z.digest(z.next(nil, names, 0))
+		if given.Digest != "" {
+			kept = stock{stockFormat, z.apex, given.Serial, given.Serial, given.Digest}
+		}
+		serial := kept.first(z.soa.Serial, digest)
+		s.stocks[z.apex] = serial
+		s.save(z.apex, serial)
+		return z.next(nil, names, serial), nil
+	}
+	old := from.now.Load()
+	same := z.next(nil, names, old.serial)
+	c := compare(from, old, z, same)
+	if len(c.gone) == 0 && len(c.come) == 0 && z.sameSOA(from) {
+		same.past = old.past
+		return same, nil
+	}
+	serial := old.serial + 1
+	if later(z.soa.Serial, serial) {
+		serial = z.soa.Serial
+	}
+	if later(serial, s.stocks[z.apex]) {
+		if s.save(z.apex, serial); later(serial, s.stocks[z.apex]) {
+			return nil, fmt.Errorf("the new serial of %s cannot be stored: nothing was changed", z.apex)
+		}
+	}
+	v := z.next(nil, names, serial)
+	v.past = remember(old.past, compare(from, old, z, v))
+	return v, nil
+}
+
+// sameSOA says whether two loads of a zone have the same SOA; a serial counts
+// only where it is larger than that in use.
+func (z *zone) sameSOA(o *zone) bool {
+	a, b := *z.soa, *o.soa
+	if later(a.Serial, o.now.Load().serial) {
+		return false
+	}
+	a.Serial, b.Serial = 0, 0
+	return a.String() == b.String()
+}
+
+// Reload puts another configuration in place, all of it or, after an error,
+// nothing. Listeners are not opened or closed by it.
+func (s *Server) Reload(c Config) error {
+	t, faults := newTable(c, time.Now(), nil)
+	if err := faults.err(); err != nil {
+		return err
+	}
+	secrets := s.cookies.Load()
+	if c.Cookies != "" {
+		var err error
+		if secrets, err = readCookies(c.Cookies); err != nil {
+			return Faults{{File: c.Cookies, What: err.Error()}}
+		}
+	}
+	before := s.table.Load().config
+	if !slices.Equal(before.Listen, c.Listen) || !sameTLS(before.TLS, c.TLS) {
+		return errors.New("other addresses to listen on need a restart or a replace")
+	}
+	if s.door != nil {
+		if err := s.door.reload(c); err != nil {
+			return err
+		}
+	}
+	s.cookies.Store(secrets)
+	if before.Rate.key() != c.Rate.key() {
+		s.limiter.Store(newLimiter(c.Rate))
+	}
+	return s.put(t)
+}
+
+// put puts a table in place of the one in force.
+func (s *Server) put(t *table) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.table.Load()
+	choices := map[string]Choice{}
+	for _, g := range t.config.Groups {
+		if situation, known := s.situations[g.Name]; known {
+			choices[g.Name] = Choose(g, situation)
+		}
+	}
+	was := s.choices
+	s.choices = choices
+	if !s.started {
+		s.table.Store(t)
+		return nil
+	}
+	if err := s.enter(t, before, nil); err != nil {
+		s.choices = was
+		return err
+	}
+	s.table.Store(t)
+	for apex, z := range t.zones {
+		v := z.now.Load()
+		if from := before.zones[apex]; from == nil || from.now.Load().serial != v.serial {
+			s.changed(z, v.serial)
+		}
+	}
+	return nil
+}
+
+// sameTLS says whether two configurations listen at the same places for TLS;
+// the certificate may be another.
+func sameTLS(a, b *TLS) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.Equal(a.Listen, b.Listen)
+}

@@ -22,6 +22,7 @@ type Kept struct {
 
 	Epoch    uint64 `json:"epoch"`              // the highest this node has taken
 	Served   uint64 `json:"served"`             // the highest at which it opened its door
+	Reign    uint64 `json:"reign"`              // of these, the one it was promoted at: to come back does not begin a reign
 	Seen     uint64 `json:"seen"`               // the highest at which another node is known to have served
 	Attempt  uint64 `json:"attempt,omitempty"`  // counts the leases it has asked for; the name of the newest
 	Revision uint64 `json:"revision,omitempty"` // the highest that the register has shown
@@ -41,7 +42,7 @@ type Member struct {
 	Asked     bool  // a person wants this promotion
 	Returning bool  // it was Active and comes back by itself
 	Handing   bool  // it has asked the peer to step down, for traffic is here
-	PeerFirst bool  // the peer stands by and answers, and this node served last
+	PeerFirst bool  // the peer answers, stands by or is coming, and this node served last
 	Resting   bool  // a start failed; HELD does not try again before its retry
 	Unfit     bool  // the engine has found a reason not to promote
 	Commit    bool  // a copy is going live: that is finished before anything else
@@ -49,6 +50,7 @@ type Member struct {
 	AppBad    bool // its check fails
 
 	WaitEpoch uint64 // the newest epoch when a person's wait began
+	PeerReign uint64 // the highest that the peer has told
 	TiltUntil Instant
 	Timers    [timers]Instant
 }
@@ -57,6 +59,7 @@ type Member struct {
 type Report struct {
 	State   State  `json:"state"`
 	Served  uint64 `json:"served"`            // the highest epoch at which it opened its door
+	Reign   uint64 `json:"reign"`             // the epoch at which it was promoted last
 	Coming  bool   `json:"coming,omitempty"`  // it is about to be Active
 	Yielded bool   `json:"yielded,omitempty"` // it has stepped down
 	Off     bool   `json:"off,omitempty"`     // High Availability is disabled there
@@ -95,6 +98,7 @@ func (mc *Machine) Report(m Member, now Instant) Report {
 	return Report{
 		State:   mc.State(m, now),
 		Served:  m.Served,
+		Reign:   m.Reign,
 		Coming:  coming(m.Phase),
 		Yielded: m.Phase == OutYielded,
 		Off:     m.Phase == InOff,

@@ -8,7 +8,7 @@ const Not Cond = 0x80
 
 // The conditions.
 const (
-	IfSafe        Cond = iota
+	IfSafe        Cond = iota + 1
 	IfContinue         // on_register_loss: continue
 	IfEnabled          // High Availability
 	IfAlone            // serves like a stand-alone server while disabled
@@ -23,7 +23,7 @@ const (
 	IfLastMiss         // this failed heartbeat is the one that completes the count
 	IfResting          // a start failed a short while ago
 	IfHanding          // asked the peer to step down
-	IfCurrent          // the fronts' decision is about the peer's present epoch
+	IfCurrent          // the fronts' decision is about the peer's present reign
 	IfAsked            // a person wants this promotion
 	IfLastHere         // nobody is known to have served later than this node
 	IfSuperseded       // another node has served at a higher epoch than this node ever did
@@ -37,7 +37,7 @@ const (
 	IfFresh            // the lease was sent for recently enough to serve by it
 	IfWentBack         // the register shows less than it had shown before the question
 	IfKeyHeld          // a node has the lease
-	IfMeant            // the step-down is about the epoch at which this node serves
+	IfMeant            // the step-down is about this node's present reign
 	IfPerson           // a person asks, not a front
 	IfTries            // the application may be started once more
 	IfWaits            // the timer of absence runs
@@ -49,7 +49,7 @@ const (
 	conds // how many there are
 )
 
-// sightOf is what a condition looks at.
+// look is what a condition looks at.
 type look struct {
 	mc  *Machine
 	m   *Member
@@ -77,7 +77,7 @@ var condTable = [conds]struct {
 	IfLastMiss:  {"count complete", func(l look) bool { return l.m.Misses+1 >= l.mc.Failures }},
 	IfResting:   {"resting", func(l look) bool { return l.m.Resting }},
 	IfHanding:   {"handing over", func(l look) bool { return l.m.Handing }},
-	IfCurrent:   {"decision current", func(l look) bool { return l.e.Epoch >= l.m.Seen }},
+	IfCurrent:   {"decision current", func(l look) bool { return l.e.Epoch >= l.m.PeerReign }},
 	IfAsked:     {"asked", func(l look) bool { return l.m.Asked }},
 	IfLastHere:  {"last here", func(l look) bool { return l.m.Served >= l.m.Seen && l.m.Served >= l.m.Epoch }},
 
@@ -93,7 +93,7 @@ var condTable = [conds]struct {
 	IfFresh:    {"fresh", func(l look) bool { return l.e.Sent.After(l.mc.Hold()) > l.now }},
 	IfWentBack: {"went back", look.wentBack},
 	IfKeyHeld:  {"key held", func(l look) bool { return l.e.Held }},
-	IfMeant:    {"meant", func(l look) bool { return l.e.Epoch == l.m.Epoch }},
+	IfMeant:    {"meant", func(l look) bool { return l.e.Epoch >= l.m.Reign }},
 	IfPerson:   {"a person", func(l look) bool { return l.e.Person }},
 	IfTries:    {"tries left", func(l look) bool { return l.m.Starts < l.mc.StartTries }},
 	IfWaits:    {"absence runs", func(l look) bool { return l.m.Timers[AtAbsent] != 0 }},

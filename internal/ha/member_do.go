@@ -53,6 +53,7 @@ const (
 	NoteUnplanned // the schedule stays stopped
 	NoteMiss      // one failed heartbeat more
 	NoteNoMiss    // none, and nothing of an earlier promotion
+	NoteWell      // the peer is well: the count begins anew
 	NoteBack      // a promotion that fails leads back to where it is now
 	NoteReturns   // it comes back by itself
 	NoteAsked     // by a person
@@ -106,7 +107,7 @@ var doNames = [dos]string{
 	"run sync", "skip sync", "cancel sync", "allow commit", "deny commit", "notify", "refuse", "later",
 
 	"enabled", "disabled", "shows Primary", "shows Secondary", "is Standby", "is out", "is Active", "schedule stopped",
-	"count +1", "begin anew", "back is here", "comes back", "asked", "waits from here", "handing over", "rests", "rested", "tilt",
+	"count +1", "begin anew", "count 0", "back is here", "comes back", "asked", "waits from here", "handing over", "rests", "rested", "tilt",
 	"attempt +1", "epoch +1", "epoch granted", "try +1", "commit open", "syncing",
 	"beat now", "beat in Heartbeat Interval", "beat in Re-check interval", "hold", "hold over", "hold again",
 	"lease from sending", "renew again", "stop timer", "app_fail timer", "no app_fail timer", "absence timer", "no absence timer", "retry timer", "rest timer",
@@ -166,7 +167,9 @@ func (l look) note(d Do) {
 	case d == NoteOut:
 		m.Out = m.Phase
 	case d == NoteActive:
-		m.Last, m.Out, m.Served = Active, InStarting, m.Epoch
+		if m.Last, m.Out, m.Served = Active, InStarting, m.Epoch; !m.Returning || m.Reign == 0 {
+			m.Reign = m.Epoch
+		}
 	case d == NoteUnplanned:
 		m.Scheduled = false
 	}
@@ -179,6 +182,8 @@ func (l look) passing(d Do) {
 		m.Misses = min(m.Misses+1, l.mc.Failures)
 	case NoteNoMiss:
 		m.Misses, m.Asked, m.Returning, m.Handing, m.Resting, m.Starts = 0, false, false, false, false, 0
+	case NoteWell:
+		m.Misses = 0
 	case NoteBack:
 		l.back()
 	case NoteReturns:

@@ -234,10 +234,11 @@ func (l look) learn() {
 func (l look) hear() {
 	m, e := l.m, l.e
 	answered := e.On != OnBeatBad || e.Heard
+	m.PeerReign = max(m.PeerReign, e.Peer.Reign)
 	if m.PeerFirst = false; !answered {
 		return
 	}
-	m.PeerFirst = e.Peer.State == Standby && m.Served >= m.Seen
+	m.PeerFirst = (e.Peer.State == Standby || e.Peer.Coming) && m.Served >= m.Seen
 }
 
 // register notes what the register has shown. Only what a person has raised may

@@ -12,17 +12,19 @@ var beatRows = []Row{
 
 	{only(InStandby), on(OnBeatGood), nil, ToStay, do(NoteNoMiss, TimeBeatGood), nil, "the peer is well"},
 	{only(InSuspect, InDeciding, InHeld), on(OnBeatGood), nil, To(InStandby), nil, do(DoNotify), "the peer is well again (rows 10 and 16)"},
-	{except(standing), on(OnBeatGood), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
+	{only(InFencing, InTaking), on(OnBeatGood), nil, ToStay, do(NoteWell), nil, "too late to turn back, but if the promotion fails the count begins anew"},
+	{except(standing, only(InFencing, InTaking)), on(OnBeatGood), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
 	{only(InStandby), on(OnBeatBad), when(Not | IfLastMiss), To(InSuspect), do(NoteMiss), nil, "the first failure: next try after the Re-check interval (row 8)"},
-	{only(InStandby), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), nil, "one failure is enough by its settings (row 12)"},
+	{only(InStandby), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "one failure is enough by its settings (row 12)"},
 	{only(InSuspect), on(OnBeatBad), when(Not | IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "one more failure (row 9)"},
-	{only(InSuspect), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), nil, "Consecutive Heartbeat failures before failover: the failover process begins (row 12)"},
+	{only(InSuspect), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "Consecutive Heartbeat failures before failover: the failover process begins (row 12)"},
 	{only(InDeciding), on(OnBeatBad), nil, ToStay, do(NoteMiss, TimeBeatBad), nil, "still down"},
 	{only(InHeld), on(OnBeatBad), when(IfResting), ToStay, do(NoteMiss, TimeBeatBad), nil, "still down; it rests after a failed start, so that the peer may try"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, IfKeep), ToStay, do(NoteMiss, TimeBeatBad), nil, "If Failure Detected: Keep in Standby"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, do(NoteMiss, TimeBeatBad), nil, "a guard is against it (row 15)"},
-	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again (row 15)"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, Not|IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "a person's wait ended here, and too few have failed yet"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again (row 15)"},
 	{except(standing), on(OnBeatBad), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
 	{only(InStandby), on(OnTilt), nil, ToStay, do(NoteNoMiss, NoteTilt), nil, "what a late loop has measured does not count (row 11)"},
@@ -39,7 +41,7 @@ var trafficRows = []Row{
 	{standing, on(OnTrafficDecided), when(IfCurrent, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
 	{only(InStandby, InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
 	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), ToStay, do(NoteHanding, DoPassDecision), nil, "clients cannot reach the peer though this node can: the peer is to make room (row 13b)"},
-	{only(InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), To(InDeciding), nil, do(TimeHoldNow), "traffic has left a peer that misses heartbeats: no need to count on (row 13)"},
+	{only(InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), To(InDeciding), nil, do(DoNotify, TimeHoldNow), "traffic has left a peer that misses heartbeats: no need to count on (row 13)"},
 	{only(InDeciding), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep), ToStay, do(TimeHoldNow), nil, "every front has decided: the hold ends early"},
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, IfResting), ToStay, nil, nil, "it rests after a failed start, so that the peer may try"},
@@ -55,8 +57,8 @@ var trafficRows = []Row{
 
 // decideRows: from DECIDING to the promotion.
 var decideRows = []Row{
-	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, nil, "If Failure Detected: Keep in Standby; it was notified (row 14)"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, nil, "a guard is against it (row 15)"},
+	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, do(DoNotify), "If Failure Detected: Keep in Standby; it was notified (row 14)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it (row 15)"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first (row 33)"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, IfSafe), To(InTaking), do(NoteBack), nil, "asks for the lease (row 17)"},
@@ -65,7 +67,7 @@ var decideRows = []Row{
 
 	{only(InFencing), on(OnFenced), when(IfSafe), To(InTaking), nil, nil, "the peer is off: asks for the lease"},
 	{only(InFencing), on(OnFenced), when(Not | IfSafe), To(InPromoting), nil, nil, "the peer is off"},
-	{only(InFencing), on(OnFenceFailed), nil, To(InHeld), do(NoteResting), nil, "the peer may still run"},
+	{only(InFencing), on(OnFenceFailed), nil, To(InHeld), do(NoteResting), do(DoNotify), "the peer may still run"},
 	{except(only(InFencing)), on(OnFenced, OnFenceFailed), nil, ToStay, nil, nil, "no fence command was waited for"},
 
 	{only(InWaiting), on(OnPeerSays), when(IfSafe), ToStay, nil, nil, "the register decides"},

@@ -167,8 +167,8 @@ const (
 // event gives what a timer becomes.
 func (t Timer) event() On { return OnDeadline + On(t) }
 
-// A Profile of the node says what keeps two nodes from serving at once.
-// The zero value is the guides' own: two nodes and nothing else.
+// Safety is a node's profile: what keeps two nodes from serving at once. The
+// zero value is the guides' own: two nodes and nothing else.
 type Safety uint8
 
 // The profiles.

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/understudy-ha/understudy/internal/ha"
 )
@@ -78,49 +81,100 @@ func (c ProxyConfig) Check() error {
 // Proxy answers the health checks of other load balancers from what has been
 // decided, never from the nodes: over HTTP with Serve, over HAProxy's agent
 // check with ServeAgent. Its methods may be called from any goroutine.
-type Proxy struct{}
+//
+// A request reads what a Situation was rendered to; nobody waits for anybody.
+// One goroutine of the Proxy looks at the age of every group.
+type Proxy struct {
+	config  atomic.Pointer[ProxyConfig]
+	book    *book
+	door    *door
+	server  *fasthttp.Server
+	clock   clock
+	figures proxyFigures
+	ended   chan struct{} // closed when the goroutine that looks has ended
+}
 
 // NewProxy gives a Proxy that knows no group yet. It must be shut down, even
 // if it never served.
-func NewProxy(c ProxyConfig) (*Proxy, error) { return nil, c.Check() }
+func NewProxy(c ProxyConfig) (*Proxy, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	p := &Proxy{book: newBook(), clock: clock{time.Now()}, ended: make(chan struct{})}
+	p.config.Store(&c)
+	p.door = newDoor(&p.config)
+	p.server = p.newServer()
+	go p.watch()
+	return p, nil
+}
 
 // Tell takes in what is known and decided of a group, a new one or one told of
 // before; it is made to be given to [Watcher.Follow]. When it returns, answers
 // are by it. It does not block.
-func (p *Proxy) Tell(s ha.Situation) {}
+func (p *Proxy) Tell(s ha.Situation) { p.book.tell(s, p.ages()) }
 
 // Forget has the group answered as unknown from now on. Its watcher must not
 // Tell any more by then.
-func (p *Proxy) Forget(group string) {}
+func (p *Proxy) Forget(group string) { p.book.drop(group) }
 
-// Apply replaces the configuration. Connections that stand are kept, those
-// from addresses that are not allowed any more are closed at their next
-// request. On an error the old one stays in force.
-func (p *Proxy) Apply(c ProxyConfig) error { return c.Check() }
-
-// Serve answers HTTP on ln until Shutdown; then it returns nil. It closes ln.
-func (p *Proxy) Serve(ln net.Listener) error { return nil }
-
-// ServeAgent answers HAProxy's agent check on ln until Shutdown; then it
-// returns nil. It closes ln.
-func (p *Proxy) ServeAgent(ln net.Listener) error { return nil }
-
-// Shutdown closes the listeners, waits for requests that are being answered
-// until ctx ends, and closes every connection.
-func (p *Proxy) Shutdown(ctx context.Context) error { return nil }
-
-// ProxyFigures count what a Proxy did since it was made.
-type ProxyFigures struct {
-	Answers   uint64 // HTTP requests answered, whatever the status
-	Agent     uint64 // agent checks that got a line
-	Silent    uint64 // agent checks that got none
-	Refused   uint64 // connections closed unheard: not allowed, or one too many
-	Throttled uint64 // requests above the rate
-	Faulty    uint64 // requests that could not be read
-	Conns     int    // connections now
-	Groups    int    // groups known now
-	Stale     int    // those of them that are stale
+// Apply replaces the configuration. Connections stand, but those of addresses
+// that are not allowed any more are closed. On an error the old one stays in
+// force.
+func (p *Proxy) Apply(c ProxyConfig) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	p.config.Store(&c)
+	p.door.expel(c.Allow)
+	p.look()
+	return nil
 }
 
-// Figures gives the counters.
-func (p *Proxy) Figures() ProxyFigures { return ProxyFigures{} }
+// Serve answers HTTP on ln until Shutdown; then it returns nil. It closes ln.
+func (p *Proxy) Serve(ln net.Listener) error {
+	ln = p.door.open(ln, func(v *visit) net.Conn { return httpVisit{v} })
+	defer ln.Close()
+	return p.server.Serve(ln)
+}
+
+// Shutdown closes the listeners, has every connection end after the request
+// that is being answered, and waits for that. When ctx ends first it closes
+// what is left and gives the error of ctx.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	err := p.door.shut(ctx)
+	<-p.ended
+	return err
+}
+
+// watch looks at every group until the door closes.
+func (p *Proxy) watch() {
+	defer close(p.ended)
+	for !p.door.closing.Load() {
+		p.look()
+		p.door.sweep(p.clock.at(time.Now()))
+		p.door.pause(min(p.config.Load().MaxAge/10, time.Second))
+	}
+}
+
+// look moves the age of every group on, and says which one has become stale.
+func (p *Proxy) look() {
+	c := p.config.Load()
+	for _, e := range *p.book.entries.Load() {
+		e.refresh(c.Look, p.ages())
+		stale := p.clock.at(time.Now()) > e.until.Load()
+		switch was := e.stale.Swap(stale); {
+		case stale && !was:
+			c.Log.Error("a person is needed", "group", e.group, "reason", Stale, "max_age", c.MaxAge)
+		case was && !stale:
+			c.Log.Info("the group is read again", "group", e.group)
+		}
+	}
+}
+
+// permits says whether a connection may ask now, and counts that it did.
+func (p *Proxy) permits(v *visit, now time.Time) bool {
+	rate := p.config.Load().Limits.Rate
+	return rate <= 0 || v.caller.take(p.clock.at(now), rate)
+}
+
+func (p *Proxy) ages() ages { return ages{p.clock, p.config.Load().MaxAge} }

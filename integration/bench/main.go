@@ -59,6 +59,7 @@ var scenarios = []scenario{
 	{"throughput", (*bench).throughput},
 	{"scale", (*bench).scale},
 	{"policy", (*bench).policy},
+	{"proxy", (*bench).proxy},
 }
 
 func main() {
@@ -72,6 +73,8 @@ func main() {
 			run, args = runNode, args[1:]
 		case "pages":
 			run, args = runPages, args[1:]
+		case "proxy":
+			run, args = runProxy, args[1:]
 		}
 	}
 	switch err := run(ctx, args); {

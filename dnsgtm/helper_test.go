@@ -2,6 +2,7 @@ package dnsgtm
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -50,6 +51,9 @@ caa	IN CAA 0 issue "ca.example.net"
 
 // logger writes what the server says into the test's log.
 func logger(t testing.TB) *slog.Logger {
+	if _, is := t.(*testing.F); is {
+		return discard
+	}
 	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
@@ -267,3 +271,26 @@ func cutAt(s string) (string, string) {
 	a, b, _ := strings.Cut(s, " ")
 	return a, b
 }
+
+// newKey makes the key files of a zone as dnssec-keygen does, with further
+// lines for the private one, and gives the path of that.
+func newKey(t testing.TB, dir, zone string, flags uint16, times map[string]time.Time) string {
+	t.Helper()
+	k := &dns.DNSKEY{
+		Hdr:   dns.RR_Header{Name: zone, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 300},
+		Flags: flags, Protocol: 3, Algorithm: dns.ECDSAP256SHA256,
+	}
+	private, err := k.Generate(256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := fmt.Sprintf("K%s+013+%05d", zone, k.KeyTag())
+	write(t, dir, base+".key", k.String()+"\n")
+	text := k.PrivateKeyString(private)
+	for word, at := range times {
+		text += word + ": " + at.UTC().Format("20060102150405") + "\n"
+	}
+	return write(t, dir, base+".private", text)
+}
+
+var discard = slog.New(slog.DiscardHandler)

@@ -2,6 +2,7 @@ package dnsgtm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -25,8 +26,7 @@ func (r *reader) fault(l line, format string, args ...any) {
 	r.faults = append(r.faults, l.fault(r.zone.config.Name, format, args...))
 }
 
-// take adds one record. Records that stand twice count once; of different TTLs
-// in one set the lowest holds for all (RFC 2181, 5.2).
+// take adds one record.
 func (r *reader) take(l line) {
 	h := l.rr.Header()
 	name, err := canonical(h.Name)
@@ -52,19 +52,25 @@ func (r *reader) take(l line) {
 		n.sets = append(n.sets, s)
 		r.first[s] = l
 	}
-	for _, other := range s.rrs {
-		if dns.IsDuplicate(other, l.rr) {
-			return
-		}
-	}
 	s.rrs = append(s.rrs, l.rr)
+}
+
+// settle ends the reading of a set: records that stand twice count once, and of
+// different TTLs the lowest holds for all (RFC 2181, 5.2).
+func settle(s *set) {
 	lowest := s.rrs[0].Header().Ttl
-	if h.Ttl < lowest {
-		lowest = h.Ttl
-	}
 	for _, rr := range s.rrs {
-		rr.Header().Ttl = lowest
+		lowest = min(lowest, rr.Header().Ttl)
 	}
+	seen := make(map[string]bool, len(s.rrs))
+	buf := make([]byte, dns.MaxMsgSize)
+	s.rrs = slices.DeleteFunc(s.rrs, func(rr dns.RR) bool {
+		rr.Header().Ttl = lowest
+		n, err := dns.PackRR(rr, buf, 0, nil, false)
+		twice := err == nil && seen[string(buf[:n])]
+		seen[string(buf[:n])] = true
+		return twice
+	})
 }
 
 // judge looks at the zone as a whole, name by name in its order.

@@ -147,7 +147,7 @@ func readSigningKey(z *zone, file string) (k signingKey, times map[string]time.T
 
 // fits says whether the private key belongs to the public one.
 func (k signingKey) fits() error {
-	probe := &dns.NULL{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeNULL, Class: dns.ClassINET}}
+	probe := &dns.TXT{Hdr: dns.RR_Header{Name: k.public.Hdr.Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{"probe"}}
 	sig := &dns.RRSIG{Algorithm: k.public.Algorithm, KeyTag: k.public.KeyTag(), SignerName: k.public.Hdr.Name}
 	if sig.Sign(k.private, []dns.RR{probe}) != nil || sig.Verify(k.public, []dns.RR{probe}) != nil {
 		return fmt.Errorf("does not belong to the .key file beside it")

@@ -153,6 +153,11 @@ func newZone(config Zone, lines []line) (*zone, Faults) {
 	for _, l := range lines {
 		r.take(l)
 	}
+	for s := range r.first {
+		if len(s.rrs) > 1 {
+			settle(s)
+		}
+	}
 	z.arrange()
 	r.judge()
 	return z, r.faults

@@ -76,6 +76,7 @@ func (p *Proxy) ServeAgent(ln net.Listener) error {
 // answerAgent reads one line and answers it.
 func (p *Proxy) answerAgent(c *visit) {
 	defer c.Close()
+	c.turnTo(asking)
 	line, err := readLine(c)
 	if err != nil || !p.permits(c, time.Now()) {
 		p.figures.silent.Add(1)

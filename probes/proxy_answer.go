@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,8 +28,8 @@ func answerNode(s ha.Situation, node string) answer {
 	if node == s.Target {
 		word, status = "yes", 200
 	}
-	a := about(s, status, s.Decision.Reason)
-	a.body = fmt.Appendf(nil, "traffic: %s\ngroup: %s\nnode: %s\nreason: %s\nepoch: %d\n", word, s.Traffic.Group, node, s.Decision.Reason, s.Traffic.Epoch)
+	a := about(s, status)
+	a.body = fmt.Appendf(nil, "traffic: %s\ngroup: %s\nnode: %s\nreason: %s\nepoch: %s\n", word, s.Traffic.Group, node, a.reason, a.epoch)
 	if s.Traffic.Hold != nil {
 		a.body = fmt.Appendf(a.body, "hold: since %s\n", s.Traffic.Hold.Since.UTC().Format(time.RFC3339))
 	}
@@ -39,9 +40,9 @@ func answerNode(s ha.Situation, node string) answer {
 // traffic belongs on, or 503 and no body if there is none.
 func answerServing(s ha.Situation) answer {
 	if s.Target == "" {
-		return about(s, 503, s.Decision.Reason)
+		return about(s, 503)
 	}
-	a := about(s, 200, s.Decision.Reason)
+	a := about(s, 200)
 	a.body = []byte(s.Target + "\n")
 	return a
 }
@@ -75,9 +76,10 @@ func answerStale(a answer) answer {
 	return a
 }
 
-// about gives an answer without a body.
-func about(s ha.Situation, status int, reason ha.Reason) answer {
-	a := answer{status: status, reason: []byte(reason), epoch: strconv.AppendUint(nil, s.Traffic.Epoch, 10)}
+// about gives an answer without a body. A watcher that has not begun has decided
+// nothing, not even that it starts.
+func about(s ha.Situation, status int) answer {
+	a := answer{status: status, reason: []byte(cmp.Or(s.Decision.Reason, ha.Starting)), epoch: strconv.AppendUint(nil, s.Traffic.Epoch, 10)}
 	if s.Traffic.Hold != nil {
 		a.hold = []byte("held")
 	}

@@ -74,6 +74,14 @@ func (d *door) open(ln net.Listener, as func(*visit) net.Conn) net.Listener {
 	return &doorway{ln, d, as}
 }
 
+// Close closes the listener and lets the door forget it.
+func (l *doorway) Close() error {
+	l.door.mu.Lock()
+	defer l.door.mu.Unlock()
+	delete(l.door.listeners, l.Listener)
+	return l.Listener.Close()
+}
+
 // Accept gives the next connection that is let in. A lack of descriptors or
 // memory passes: it waits, and tries again.
 func (l *doorway) Accept() (net.Conn, error) {
@@ -200,10 +208,10 @@ func (d *door) count() int {
 // waits for that until ctx ends; then it closes them.
 func (d *door) shut(ctx context.Context) error {
 	d.lock()
-	again := time.NewTicker(20 * time.Millisecond) // a connection that was just setting its own deadline has overwritten ours
+	again := time.NewTicker(20 * time.Millisecond) // for one that has just set a deadline itself
 	defer again.Stop()
 	for {
-		d.each(func(v *visit) { _ = v.Conn.SetReadDeadline(time.Now()) })
+		d.each((*visit).end)
 		select {
 		case <-d.empty:
 			return nil

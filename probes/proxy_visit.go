@@ -13,6 +13,16 @@ func (v *visit) Close() error {
 	return v.Conn.Close()
 }
 
+// end has the connection end: at once if nothing has been asked, else after the
+// answer that is under way.
+func (v *visit) end() {
+	if v.turn() == arriving {
+		_ = v.Close()
+		return
+	}
+	_ = v.SetReadDeadline(time.Now())
+}
+
 // turn is what a connection is at.
 type turn int64
 
@@ -94,7 +104,9 @@ func (r httpVisit) begin(p []byte) (n int, err error) {
 	for n < len(p) {
 		var m int
 		m, err = r.Conn.Read(p[n:])
-		n += m
+		if n += m; n > 0 && r.turn() == arriving {
+			r.turnTo(asking)
+		}
 		if start, end := firstLine(p[:n]); end > 0 {
 			r.begun = true
 			return mend(p, n, start, end), err

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -66,29 +65,10 @@ func identify(r *http.Request) (actor string, proven bool) {
 // watched shows the groups that run to the API.
 type watched struct{}
 
-func (watched) find(name string) *group {
-	var found *group
-	groups.Range(func(_, value any) bool {
-		if g := value.(*group); g.name == name && g.running() {
-			found = g
-		}
-		return found == nil
-	})
-	return found
-}
+func (watched) find(name string) *group { return present.find(name) }
 
 // Names gives the groups' names, sorted.
-func (watched) Names() []string {
-	names := []string{}
-	groups.Range(func(_, value any) bool {
-		if g := value.(*group); g.running() && !slices.Contains(names, g.name) {
-			names = append(names, g.name)
-		}
-		return true
-	})
-	slices.Sort(names)
-	return names
-}
+func (watched) Names() []string { return present.names() }
 
 // Situation gives a group's Situation.
 func (w watched) Situation(name string) (ha.Situation, bool) {

@@ -96,6 +96,7 @@ func (g *group) start(c claim) {
 	g.route.place(c.address, g.watcher.Situation())
 	g.watcher.Follow(g.route.tell)
 	g.watcher.Follow(hear)
+	present.add(g)
 	go func() {
 		defer close(g.ended)
 		g.watcher.Run(ctx, c.plan)
@@ -120,19 +121,13 @@ func (g *group) leave(by *App) {
 	g.route.place(newest.address, g.watcher.Situation())
 }
 
-// running says whether the group is watched.
-func (g *group) running() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.cancel != nil
-}
-
 // Destruct ends the watcher and closes the group's connections.
 func (g *group) Destruct() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.cancel != nil {
 		sweep.remove(g)
+		present.remove(g)
 		g.cancel()
 		<-g.ended
 		g.route.stop()

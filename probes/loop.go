@@ -56,18 +56,23 @@ func (w *Watcher) Run(ctx context.Context, plan Plan) {
 	l.watch() // before load, so that no change is missed between the two
 	l.adopt(plan)
 	l.load()
+	l.decide()
 	for ctx.Err() == nil {
-		l.decide()
 		l.probe()
 		select {
 		case <-ctx.Done():
+			continue
 		case <-l.timer.C:
+			if l.traffic.QueueUntil.IsZero() {
+				continue // time alone decides nothing that the next reading would not
+			}
 		case f := <-w.found:
 			l.observe(f)
 		case o := <-w.orders:
 			o.do(l)
 			l.decide()
 			close(o.done)
+			continue
 		case _, open := <-l.changes:
 			if !open {
 				l.changes = nil
@@ -75,6 +80,7 @@ func (w *Watcher) Run(ctx context.Context, plan Plan) {
 			}
 			l.reload()
 		}
+		l.decide()
 	}
 	close(w.done)
 	go func() {
@@ -198,15 +204,20 @@ func (l *loop) probe() {
 	l.timer.Reset(wake.Sub(now))
 }
 
-// together is how much later than t a calm probe starts, at most a hundredth of
-// the interval, so that those of all groups start at the same instants: ten
-// probes in one wake-up of the process cost half of what ten wake-ups do.
+// grid is how far apart calm probes start: those of all groups start at the
+// same instants, for each time that the process wakes up costs as much as ten
+// probes do.
+func grid(interval time.Duration) time.Duration {
+	return min(interval/25, 200*time.Millisecond)
+}
+
+// together is how much later than t a calm probe starts.
 func together(t time.Time, interval time.Duration) time.Duration {
-	grid := min(interval/100, 50*time.Millisecond)
-	if grid <= 0 {
+	step := grid(interval)
+	if step <= 0 {
 		return 0
 	}
-	return (grid - time.Duration(t.UnixNano())%grid) % grid
+	return (step - time.Duration(t.UnixNano())%step) % step
 }
 
 func (l *loop) start(looker Looker, s *schedule, pages []ha.Page) {
@@ -220,17 +231,31 @@ func (l *loop) decide() {
 	}
 	l.mend()
 	l.begin()
+	l.learn()
+	s := l.assess()
+	if s.Decision.Verb == ha.FailOver {
+		s = l.failOver(s)
+	}
+	l.publish(s)
+}
+
+// learn takes in what a reading tells beside a node's state.
+func (l *loop) learn() {
 	l.traffic = ha.Provide(l.traffic, l.view)
 	if t, learned := ha.Learn(l.traffic, l.view, time.Now()); learned && l.traffic.Serving != "" {
 		_ = l.save(t)
 	}
-	s := l.assess()
+}
+
+// failOver stores the failover that s decides, and gives the Situation after
+// it. What others store meanwhile is followed for some turns.
+func (l *loop) failOver(s *ha.Situation) *ha.Situation {
 	for range turns {
 		if s.Decision.Verb != ha.FailOver {
 			break
 		}
 		if l.Situation().Decision.Reason != ha.NotStored {
-			l.publish(s.After(l.Situation())) // requests wait while it is being stored
+			l.publish(s) // requests wait while it is being stored
 		}
 		err := l.save(ha.Apply(l.traffic, s.Decision, l.view, s.At))
 		s = l.assess()
@@ -238,12 +263,14 @@ func (l *loop) decide() {
 			break
 		}
 	}
-	s = ha.Stuck(s) // a failover that is still due could not be stored
-	l.publish(s.After(l.Situation()))
+	stuck := ha.Stuck(*s) // a failover that is still due could not be stored
+	return &stuck
 }
 
-func (l *loop) assess() ha.Situation {
-	return ha.Assess(l.traffic, l.view, l.plan.Rules, time.Now())
+func (l *loop) assess() *ha.Situation {
+	s := ha.Assess(l.traffic, l.view, l.plan.Rules, time.Now())
+	s.UnarmedSince = s.Unarmed(l.situation.Load())
+	return &s
 }
 
 // begin makes the first Traffic of a group once every node has been read.
@@ -292,7 +319,7 @@ func jitter(interval time.Duration) time.Duration {
 	if tenth <= 0 {
 		return 0
 	}
-	return rand.N(2*tenth-interval/100+1) - tenth // #nosec G404 -- spread, not secrecy
+	return rand.N(2*tenth-grid(interval)+1) - tenth // #nosec G404 -- spread, not secrecy
 }
 
 func later(a, b time.Time) time.Time {

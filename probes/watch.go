@@ -187,21 +187,21 @@ func (w *Watcher) ask(ctx context.Context, do func(*loop)) error {
 }
 
 // publish makes s the Situation and tells the followers if it is news.
-func (w *Watcher) publish(s ha.Situation) {
+func (w *Watcher) publish(s *ha.Situation) {
 	w.mu.Lock() // before the swap, so that one who begins to follow is told of s once
 	defer w.mu.Unlock()
-	before := w.situation.Swap(&s)
-	if s.Same(*before) {
+	before := w.situation.Swap(s)
+	if s.Same(before) {
 		return
 	}
-	w.report(*before, s)
+	w.report(before, s)
 	for _, f := range w.followers {
-		f.tell(s)
+		f.tell(*s)
 	}
 }
 
 // report logs and counts what changed.
-func (w *Watcher) report(before, s ha.Situation) {
+func (w *Watcher) report(before, s *ha.Situation) {
 	switch {
 	case s.Traffic.Epoch == before.Traffic.Epoch || s.Traffic.Epoch == 0:
 	case before.At.IsZero():

@@ -422,7 +422,7 @@ func TestNothingPanicsWhateverItIsGiven(t *testing.T) {
 		if a.Decision.Verb == ha.FailOver && tr.Check() == nil && slices.Index(tr.Order, a.Decision.To) <= slices.Index(tr.Order, tr.Serving) {
 			t.Fatalf("%+v goes up the order", a.Decision)
 		}
-		_ = fmt.Sprint(a.Decision.Verb, a.Decision.Alarm, a.Alarms(), a.Same(ha.Stuck(a.After(a))))
+		_ = fmt.Sprint(a.Decision.Verb, a.Decision.Alarm, a.Alarms(), same(a, ha.Stuck(next(a, a))))
 		_ = ha.Apply(tr, a.Decision, v, now).Check()
 		w := ha.Wish{To: a.Decision.To, Order: tr.Order, Reason: "why", Force: rapid.Bool().Draw(t, "force"), Until: now.Add(time.Hour)}
 		for _, verb := range []string{"resume", "switch", "reorder", "hold", "release"} {

@@ -46,7 +46,7 @@ func (j judge) ruling(b block) (line string, err error) {
 	}()
 	a := j.assess(s)
 	if s.unarmed > 0 {
-		a = a.After(ha.Situation{UnarmedSince: now.Add(-s.unarmed)})
+		a = next(a, ha.Situation{UnarmedSince: now.Add(-s.unarmed)})
 	}
 	if s.stuck {
 		a = ha.Stuck(a)

@@ -20,29 +20,27 @@ type Situation struct {
 	ArmedWhy Reason // why nowhere
 
 	// UnarmedSince is since when no failover would be possible, without a
-	// hold; zero while one is. See After.
+	// hold; zero while one is. See Unarmed.
 	UnarmedSince time.Time
 }
 
 // armedWithin is how long a group may be not armed before that alarms.
 const armedWithin = 10 * time.Minute
 
-// After gives s with what it owes to the Situation before it.
-func (s Situation) After(before Situation) Situation {
+// Unarmed gives the UnarmedSince of s when before came before it.
+func (s *Situation) Unarmed(before *Situation) time.Time {
 	switch {
 	case s.ArmedTo != "" || s.Traffic.Hold != nil:
-		s.UnarmedSince = time.Time{}
+		return time.Time{}
 	case before.UnarmedSince.IsZero():
-		s.UnarmedSince = s.At
-	default:
-		s.UnarmedSince = before.UnarmedSince
+		return s.At
 	}
-	return s
+	return before.UnarmedSince
 }
 
 // Alarms gives the reasons for which a person is needed now, the decision's
 // first.
-func (s Situation) Alarms() []Reason {
+func (s *Situation) Alarms() []Reason {
 	var alarms []Reason
 	if s.Decision.Alarm == Alarmed {
 		alarms = append(alarms, s.Decision.Reason)
@@ -59,7 +57,7 @@ func (s Situation) Alarms() []Reason {
 // Same says whether two Situations differ in nothing that a follower acts on
 // or a person is shown at once: traffic, decision, queueing, target, alarms
 // and the state and doubt of every node.
-func (s Situation) Same(o Situation) bool {
+func (s *Situation) Same(o *Situation) bool {
 	return s.Traffic.Epoch == o.Traffic.Epoch && s.Decision == o.Decision && s.Queue == o.Queue &&
 		s.Target == o.Target && s.ArmedTo == o.ArmedTo && s.ArmedWhy == o.ArmedWhy &&
 		slices.Equal(s.Alarms(), o.Alarms()) &&
@@ -70,8 +68,8 @@ func (s Situation) Same(o Situation) bool {
 }
 
 // Assess gives the Situation of a group.
-func Assess(t Traffic, v View, rules Rules, now time.Time) Situation {
-	s := Situation{At: now, Traffic: t, View: v, Rules: rules}
+func Assess(t Traffic, v View, rules Rules, now time.Time) (s Situation) {
+	s.At, s.Traffic, s.View, s.Rules = now, t, v, rules
 	s.Decision = Next(t, v, rules, now)
 	s.Queue = Queue(t, s.Decision, v, now)
 	s.Target = Target(t, v)

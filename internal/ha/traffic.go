@@ -160,13 +160,17 @@ func Learn(t Traffic, v View, now time.Time) (Traffic, bool) {
 	if t.Serving == "" {
 		return t, false
 	}
-	learned := map[string]uint64{}
+	var learned map[string]uint64
 	for _, s := range v {
-		if s.Last.Epoch > t.NodeEpochs[s.Node] {
-			learned[s.Node] = s.Last.Epoch
+		if s.Last.Epoch <= t.NodeEpochs[s.Node] {
+			continue
 		}
+		if learned == nil {
+			learned = map[string]uint64{}
+		}
+		learned[s.Node] = s.Last.Epoch
 	}
-	if len(learned) == 0 {
+	if learned == nil {
 		return t, false
 	}
 	for n, e := range t.NodeEpochs {

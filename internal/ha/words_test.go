@@ -163,23 +163,30 @@ func TestOnlyTheFiveVerbsAreActs(t *testing.T) {
 	}
 }
 
+func same(a, b ha.Situation) bool { return a.Same(&b) }
+
+func next(s, before ha.Situation) ha.Situation {
+	s.UnarmedSince = s.Unarmed(&before)
+	return s
+}
+
 func TestASituationIsNotArmedSinceItFirstWasNot(t *testing.T) {
 	t.Parallel()
 	armed := ha.Situation{At: now, ArmedTo: "core2"}
 	unarmed := ha.Situation{At: now.Add(time.Minute), ArmedWhy: ha.NoStandby}
 	later := ha.Situation{At: now.Add(time.Hour), ArmedWhy: ha.NoStandby}
 	held := ha.Situation{At: now.Add(time.Hour), ArmedWhy: ha.Held, Traffic: ha.Traffic{Hold: &ha.Hold{}}}
-	first := unarmed.After(armed)
+	first := next(unarmed, armed)
 	for _, c := range []struct {
 		what string
 		got  ha.Situation
 		want time.Time
 	}{
-		{"armed", armed.After(first), time.Time{}},
+		{"armed", next(armed, first), time.Time{}},
 		{"no longer armed", first, unarmed.At},
-		{"not armed still", later.After(first), unarmed.At},
-		{"held", held.After(first), time.Time{}},
-		{"armed again", ha.Situation{At: now, ArmedTo: "core2", UnarmedSince: now}.After(first), time.Time{}},
+		{"not armed still", next(later, first), unarmed.At},
+		{"held", next(held, first), time.Time{}},
+		{"armed again", next(ha.Situation{At: now, ArmedTo: "core2", UnarmedSince: now}, first), time.Time{}},
 	} {
 		if !c.got.UnarmedSince.Equal(c.want) {
 			t.Errorf("%s: since %v, want %v", c.what, c.got.UnarmedSince, c.want)
@@ -195,7 +202,7 @@ func TestASituationDiffersInWhatAFollowerActsOn(t *testing.T) {
 	here := assess(base, now)
 	again := base
 	again.view = base.view.Observe(ha.Reading{Node: "core1", State: ha.Active, At: now, Took: time.Second, Page: "other"}, "core1", 3)
-	if !here.Same(assess(again, now.Add(time.Second))) {
+	if !same(here, assess(again, now.Add(time.Second))) {
 		t.Error("one more reading of the same is the same")
 	}
 	for what, other := range map[string]scene{
@@ -214,7 +221,7 @@ func TestASituationDiffersInWhatAFollowerActsOn(t *testing.T) {
 		"another node":            sceneOf(t, nodes+" | dr1 Standby"),
 		"another name":            sceneOf(t, "core1 Active | core3 Standby", "order: core1 core2"),
 	} {
-		if assess(other, now).Same(here) {
+		if same(assess(other, now), here) {
 			t.Errorf("%s is the same", what)
 		}
 	}
@@ -228,7 +235,7 @@ func TestASituationDiffersInWhatAFollowerActsOn(t *testing.T) {
 	for what, s := range map[string]ha.Sight{
 		"another cause": timeout, "down now": counted, "another name": named, "read now": known, "another state": standby,
 	} {
-		if (ha.Situation{View: ha.View{s}}).Same(ha.Situation{View: ha.View{down}}) {
+		if same(ha.Situation{View: ha.View{s}}, ha.Situation{View: ha.View{down}}) {
 			t.Errorf("%s is the same", what)
 		}
 	}
@@ -240,7 +247,7 @@ func TestASituationDiffersInWhatAFollowerActsOn(t *testing.T) {
 		"an alarm":         {At: now, UnarmedSince: now.Add(-time.Hour)},
 		"another decision": {Decision: ha.Decision{Row: 3}},
 	} {
-		if s.Same(ha.Situation{}) {
+		if same(s, ha.Situation{}) {
 			t.Errorf("%s is the same", what)
 		}
 	}
@@ -255,7 +262,7 @@ func TestAFailoverThatCannotBeStoredWaitsAndAlarms(t *testing.T) {
 		t.Errorf("got %+v, queue %v", stuck.Decision, stuck.Queue)
 	}
 	s = sceneOf(t, "core1 missed 1 | core2 Standby")
-	if a := ha.Assess(s.traffic, s.view, s.rules, now); !ha.Stuck(a).Same(a) {
+	if a := ha.Assess(s.traffic, s.view, s.rules, now); !same(ha.Stuck(a), a) {
 		t.Error("what does not fail over is not stuck")
 	}
 }

@@ -25,7 +25,7 @@ const (
 	mostTraffic = 1 << 20         // bytes of a GROUP.traffic
 	mostName    = 200             // bytes of a group's name, so that every file name fits
 	lockWait    = 5 * time.Second // a holder needs milliseconds; a stopped one must not stop us
-	pollEvery   = 3 * time.Second // should the kernel's notice of a change ever fail to come
+	pollEvery   = 5 * time.Second // should the kernel's notice of a change ever fail to come
 )
 
 // Dir is a register in a directory that the processes of one host share. All

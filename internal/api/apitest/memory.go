@@ -125,7 +125,8 @@ func (m *Memory) decide(g *group) {
 			g.store(t)
 		}
 	}
-	s := ha.Assess(g.traffic, g.view, g.rules, m.now).After(before)
+	s := ha.Assess(g.traffic, g.view, g.rules, m.now)
+	s.UnarmedSince = s.Unarmed(&before)
 	g.situation = s
 	m.tell(before, s)
 	if s.Decision.Verb == ha.FailOver && m.full == nil {
@@ -141,7 +142,7 @@ func (g *group) store(t ha.Traffic) {
 
 // tell passes a situation on. A follower that does not keep up loses it.
 func (m *Memory) tell(before, s ha.Situation) {
-	if s.Same(before) {
+	if s.Same(&before) {
 		return
 	}
 	for f := range m.followers {

@@ -267,11 +267,6 @@ func splitPort(address string) (host, port string) {
 	return host, port
 }
 
-func cutAt(s string) (string, string) {
-	a, b, _ := strings.Cut(s, " ")
-	return a, b
-}
-
 // newKey makes the key files of a zone as dnssec-keygen does, with further
 // lines for the private one, and gives the path of that.
 func newKey(t testing.TB, dir, zone string, flags uint16, times map[string]time.Time) string {

@@ -4,8 +4,9 @@
 # Without root it names them and exits 1.
 set -euo pipefail
 
-test_packages=(gcc libc6-dev haproxy nginx curl)
-bench_packages=("${test_packages[@]}" wrk)
+test_packages=(gcc libc6-dev haproxy nginx libnginx-mod-stream keepalived curl
+	bind9 bind9-dnsutils knot knot-dnsutils ldnsutils nsd unbound)
+bench_packages=("${test_packages[@]}" wrk gdnsd)
 tries=3
 
 usage() {

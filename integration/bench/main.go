@@ -1,13 +1,13 @@
 // Command bench measures the front beside its peers, all in one run on one
 // machine, and prints tables of figures with their ratios.
 //
-//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy]
+//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns]
 //
-// Without a name it runs all five. Peers are HAProxy and the reverse_proxy of
-// the same binary without an understudy block. Everything listens on loopback,
-// nodes are processes of their own so that kill -9 and SIGSTOP are real ones,
-// and nothing is left behind. The exit code tells whether everything could be
-// run, not whether the figures please.
+// Without a name it runs all. Peers are HAProxy and the reverse_proxy of the
+// same binary without an understudy block; for the name server gdnsd, NSD and
+// Knot. Everything listens on loopback, nodes are processes of their own so that
+// kill -9 and SIGSTOP are real ones, and nothing is left behind. The exit code
+// tells whether everything could be run, not whether the figures please.
 package main
 
 import (
@@ -60,6 +60,7 @@ var scenarios = []scenario{
 	{"scale", (*bench).scale},
 	{"policy", (*bench).policy},
 	{"proxy", (*bench).proxy},
+	{"dns", (*bench).dns},
 }
 
 func main() {
@@ -73,6 +74,8 @@ func main() {
 			run, args = runNode, args[1:]
 		case "pages":
 			run, args = runPages, args[1:]
+		case "dns-server":
+			run, args = runDNS, args[1:]
 		case "proxy":
 			run, args = runProxy, args[1:]
 		}

@@ -42,6 +42,7 @@ type Member struct {
 	Asked     bool  // a person wants this promotion
 	Returning bool  // it was Active and comes back by itself
 	Handing   bool  // it has asked the peer to step down, for traffic is here
+	PeerHeard bool  // its engine answered the last heartbeat
 	PeerFirst bool  // the peer answers, stands by or is coming, and this node served last
 	Resting   bool  // a start failed; HELD does not try again before its retry
 	Unfit     bool  // the engine has found a reason not to promote
@@ -61,6 +62,7 @@ type Report struct {
 	Served  uint64 `json:"served"`            // the highest epoch at which it opened its door
 	Reign   uint64 `json:"reign"`             // the epoch at which it was promoted last
 	Coming  bool   `json:"coming,omitempty"`  // it is about to be Active
+	Runs    bool   `json:"runs,omitempty"`    // its application does, or may: it starts, stops or fails
 	Yielded bool   `json:"yielded,omitempty"` // it has stepped down
 	Off     bool   `json:"off,omitempty"`     // High Availability is disabled there
 }
@@ -68,7 +70,7 @@ type Report struct {
 // Event is one thing that a Member is told. Which fields count stands at On.
 type Event struct {
 	On         On
-	Person     bool   // OnStepDown: a person wants it
+	Firm       bool   // OnStepDown: the peer will be Active, whatever this node says
 	Committing bool   // OnBoot: a commit has a beginning and no end
 	Held       bool   // OnRegisterRead: a node has the key
 	Mode       Mode   // OnEnable
@@ -100,6 +102,7 @@ func (mc *Machine) Report(m Member, now Instant) Report {
 		Served:  m.Served,
 		Reign:   m.Reign,
 		Coming:  coming(m.Phase),
+		Runs:    m.Phase >= InPromoting && m.Phase <= InDemoting,
 		Yielded: m.Phase == OutYielded,
 		Off:     m.Phase == InOff,
 	}

@@ -30,15 +30,16 @@ const (
 	IfOvertaken        // comes back by itself and is superseded
 	IfHigher           // another node serves at a higher epoch than this one's
 	IfNewer            // the epoch has changed since the person's wait began
-	IfPeerServes       // the peer says Active, or that it serves while disabled
-	IfPeerComing       // the peer says that it is about to be Active
+	IfPeerHeard        // the engine of the peer answered the last heartbeat
+	IfPeerServes       // the peer says that its application runs, or may
+	IfPeerComing       // the peer says that, or that it is about to be Active
 	IfYielded          // the peer says that it has stepped down
 	IfMine             // the answer is about the newest attempt, or the present epoch
 	IfFresh            // the lease was sent for recently enough to serve by it
 	IfWentBack         // the register shows less than it had shown before the question
 	IfKeyHeld          // a node has the lease
 	IfMeant            // the step-down is about this node's present reign
-	IfPerson           // a person asks, not a front
+	IfFirm             // the peer will be Active, whatever this node says
 	IfTries            // the application may be started once more
 	IfWaits            // the timer of absence runs
 	IfFails            // the timer of app_fail runs
@@ -84,9 +85,10 @@ var condTable = [conds]struct {
 	IfSuperseded: {"superseded", func(l look) bool { return l.m.Seen > l.m.Served }},
 	IfOvertaken:  {"overtaken", func(l look) bool { return l.m.Returning && l.m.Seen > l.m.Served }},
 	IfHigher:     {"higher epoch", func(l look) bool { return l.m.Seen > l.m.Epoch }},
-	IfNewer:      {"newer epoch", func(l look) bool { return max(l.e.Epoch, l.m.Seen) > l.m.WaitEpoch }},
-	IfPeerServes: {"peer serves", func(l look) bool { return l.e.Peer.State == Active }},
-	IfPeerComing: {"peer coming", func(l look) bool { return l.e.Peer.Coming }},
+	IfNewer:      {"newer epoch", func(l look) bool { return l.m.WaitEpoch != 0 && max(l.e.Epoch, l.m.Seen) > l.m.WaitEpoch }},
+	IfPeerHeard:  {"peer heard", func(l look) bool { return l.m.PeerHeard }},
+	IfPeerServes: {"peer serves", func(l look) bool { return l.e.Peer.Runs }},
+	IfPeerComing: {"peer coming", func(l look) bool { return l.e.Peer.Coming || l.e.Peer.Runs }},
 	IfYielded:    {"peer yielded", func(l look) bool { return l.e.Peer.Yielded }},
 
 	IfMine:     {"mine", look.mine},
@@ -94,7 +96,7 @@ var condTable = [conds]struct {
 	IfWentBack: {"went back", look.wentBack},
 	IfKeyHeld:  {"key held", func(l look) bool { return l.e.Held }},
 	IfMeant:    {"meant", func(l look) bool { return l.e.Epoch >= l.m.Reign }},
-	IfPerson:   {"a person", func(l look) bool { return l.e.Person }},
+	IfFirm:     {"firm", func(l look) bool { return l.e.Firm }},
 	IfTries:    {"tries left", func(l look) bool { return l.m.Starts < l.mc.StartTries }},
 	IfWaits:    {"absence runs", func(l look) bool { return l.m.Timers[AtAbsent] != 0 }},
 	IfFails:    {"app_fail runs", func(l look) bool { return l.m.Timers[AtApp] != 0 }},

@@ -18,8 +18,8 @@ const (
 	DoAskPeer                 // may this node be Active? tells OnPeerSays or OnPeerSilent
 	DoLookPeer                // how is the peer? the same answers, but it binds the peer to nothing
 	DoAskFronts               // where is traffic? tells OnTrafficDecided if every one says here
-	DoAskStepDown             // a person wants the peer, which serves at Number, to step down
-	DoPassDecision            // the same, for the fronts have left it: with what they say
+	DoAskStepDown             // the peer, which serves at Number, is to step down: this node will be Active
+	DoPassDecision            // the fronts have left the peer at Number: it may step down
 	DoTell                    // this node's Report to the peer
 	DoFence                   // run the fence command
 	DoAskRegister             // read the key and who has served; Number is the floor
@@ -78,6 +78,7 @@ const (
 	TimeLease       // from the sending of what was answered: renewal and deadline
 	TimeRenewAgain  // in retry
 	TimeStopStart   // in stop timeout
+	TimeWaitStart   // until the peer must have stopped: stop timeout, two attempts and a retry
 	TimeAppStart    // in app_fail
 	TimeAppStop     // not
 	TimeAbsentStart // in promotion time
@@ -110,7 +111,7 @@ var doNames = [dos]string{
 	"count +1", "begin anew", "count 0", "back is here", "comes back", "asked", "waits from here", "handing over", "rests", "rested", "tilt",
 	"attempt +1", "epoch +1", "epoch granted", "try +1", "commit open", "syncing",
 	"beat now", "beat in Heartbeat Interval", "beat in Re-check interval", "hold", "hold over", "hold again",
-	"lease from sending", "renew again", "stop timer", "app_fail timer", "no app_fail timer", "absence timer", "no absence timer", "retry timer", "rest timer",
+	"lease from sending", "renew again", "stop timer", "wait timer", "app_fail timer", "no app_fail timer", "absence timer", "no absence timer", "retry timer", "rest timer",
 	"then STANDBY", "then GATE", "then as it was", "then back", "then back or app-failed", "then back or superseded", "then superseded", "then isolated", "then app-failed", "then yielded", "then register-went-back",
 }
 

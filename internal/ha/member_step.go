@@ -235,7 +235,10 @@ func (l look) hear() {
 	m, e := l.m, l.e
 	answered := e.On != OnBeatBad || e.Heard
 	m.PeerReign = max(m.PeerReign, e.Peer.Reign)
-	if m.PeerFirst = false; !answered {
+	if e.On == OnPeerAsks { // it lives
+		m.Misses = 0
+	}
+	if m.PeerFirst, m.PeerHeard = false, answered; !answered {
 		return
 	}
 	m.PeerFirst = (e.Peer.State == Standby || e.Peer.Coming) && m.Served >= m.Seen
@@ -278,6 +281,8 @@ func (l look) time(d Do) {
 		set(AtRenew, s.Retry)
 	case TimeStopStart:
 		set(AtStop, s.StopTimeout)
+	case TimeWaitStart:
+		set(AtStop, s.StopTimeout+2*s.AttemptTimeout+s.Retry)
 	case TimeAppStart:
 		set(AtApp, s.AppFail)
 	case TimeAppStop:

@@ -44,7 +44,7 @@ var entries = [phases][]Do{
 	InDeciding:    {TimeBeatBad, TimeHoldStart},
 	InFencing:     {DoFence},
 	InHeld:        {TimeBeatBad, TimeRestStart},
-	InWaiting:     {DoAskStepDown, DoAskRegister, TimeRetryStart, TimeStopStart},
+	InWaiting:     {DoAskStepDown, DoAskRegister, TimeRetryStart, TimeWaitStart},
 	InTaking:      {NoteAttempt, DoTakeLease},
 	InPromoting:   {NoteEpoch, DoCancelSync, NoteTry, DoStartApp},
 	InRecording:   {DoRecordServed, TimeRetryStart},

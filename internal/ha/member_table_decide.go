@@ -49,9 +49,9 @@ var trafficRows = []Row{
 	{except(standing), on(OnTrafficDecided), nil, ToStay, nil, nil, "only who stands by can take over"},
 
 	{only(InActive), on(OnStepDown), when(Not | IfMeant), ToStay, do(DoTell), nil, "about an epoch that is over"},
-	{only(InActive), on(OnStepDown), when(IfMeant, IfPerson), To(InDemoting), do(AfterYielded), do(DoNotify), "a person promotes the peer (row 13c)"},
-	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfPerson, IfBlocked), ToStay, do(DoTell), nil, "paused: nothing by itself (row 36)"},
-	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfPerson, Not|IfBlocked), To(InDemoting), do(AfterYielded), do(DoNotify), "no client reaches this node: makes room (row 13c)"},
+	{only(InActive), on(OnStepDown), when(IfMeant, IfFirm), To(InDemoting), do(AfterYielded), do(DoNotify), "the peer will be Active: makes room (row 13c)"},
+	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, IfBlocked), ToStay, do(DoTell), nil, "paused: nothing by itself (row 36)"},
+	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, Not|IfBlocked), To(InDemoting), do(AfterYielded), do(DoNotify), "no client reaches this node: makes room (row 13c)"},
 	{except(only(InActive)), on(OnStepDown), nil, ToStay, do(DoTell), nil, "it does not serve"},
 }
 
@@ -62,7 +62,8 @@ var decideRows = []Row{
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first (row 33)"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, IfSafe), To(InTaking), do(NoteBack), nil, "asks for the lease (row 17)"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe), To(InPromoting), do(NoteBack), nil, "Table 1, second row: the Secondary is promoted (row 17)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, IfPeerHeard), To(InWaiting), do(NoteBack, NoteWait), nil, "the peer's engine answers though its application does not: it is to stop that first"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, Not|IfPeerHeard), To(InPromoting), do(NoteBack), nil, "Table 1, second row: the Secondary is promoted (row 17)"},
 	{except(only(InDeciding)), on(OnHoldOver), nil, ToStay, nil, nil, "no hold runs here"},
 
 	{only(InFencing), on(OnFenced), when(IfSafe), To(InTaking), nil, nil, "the peer is off: asks for the lease"},
@@ -71,14 +72,15 @@ var decideRows = []Row{
 	{except(only(InFencing)), on(OnFenced, OnFenceFailed), nil, ToStay, nil, nil, "no fence command was waited for"},
 
 	{only(InWaiting), on(OnPeerSays), when(IfSafe), ToStay, nil, nil, "the register decides"},
-	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, IfPeerServes), ToStay, nil, nil, "the peer still serves"},
-	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfPeerServes, IfCommit), ToStay, nil, nil, "the commit first"},
-	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfPeerServes, Not|IfCommit), To(InPromoting), nil, nil, "the peer does not serve"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, IfNewer), ToBack, nil, do(DoNotify), "a newer epoch: somebody was promoted after the person spoke, who may think again"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfNewer, IfPeerServes), ToStay, nil, nil, "the peer still serves"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfNewer, Not|IfPeerServes, IfCommit), ToStay, nil, nil, "the commit first"},
+	{only(InWaiting), on(OnPeerSays), when(Not|IfSafe, Not|IfNewer, Not|IfPeerServes, Not|IfCommit), To(InPromoting), nil, nil, "the peer does not serve"},
 	{only(InWaiting), on(OnPeerSilent, OnStopLate), when(IfSafe), ToStay, nil, nil, "the register decides"},
 	{only(InWaiting), on(OnPeerSilent, OnStopLate), when(Not|IfSafe, IfCommit), ToStay, nil, nil, "the commit first"},
 	{only(InWaiting), on(OnPeerSilent, OnStopLate), when(Not|IfSafe, Not|IfCommit), To(InPromoting), nil, nil, "not limited by any state (Table 5). Both may be Active in a partition: the prompt says so"},
 	{only(InWaiting), on(OnCommitDone), when(IfSafe), ToStay, do(DoAskRegister), nil, "and now the lease"},
-	{only(InWaiting), on(OnCommitDone), when(Not | IfSafe), ToStay, do(DoAskStepDown, TimeStopStart), nil, "and now the peer"},
+	{only(InWaiting), on(OnCommitDone), when(Not | IfSafe), ToStay, do(DoAskStepDown, TimeWaitStart), nil, "and now the peer"},
 	{only(InWaiting), on(OnRetry), nil, ToStay, do(DoAskStepDown, DoAskRegister, TimeRetryStart), nil, "asks again"},
 	{only(InWaiting), on(OnRegisterRead), when(IfWentBack), To(OutWentBack), nil, nil, "a register that forgets may grant an epoch twice"},
 	{only(InWaiting), on(OnRegisterRead), when(Not|IfWentBack, IfNewer), ToBack, nil, do(DoNotify), "a newer epoch: somebody was promoted after the person spoke, who may think again"},

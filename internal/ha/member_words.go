@@ -88,11 +88,11 @@ const (
 	OnUnblock                 // the end of that
 
 	OnBeatGood       // the heartbeat found the peer alive and its application well: Peer
-	OnBeatBad        // it did not; Peer if the peer's engine answered
+	OnBeatBad        // it did not; Heard and Peer if the peer's engine answered
 	OnPeerAsks       // the peer asks whether it may be Active: Peer
 	OnPeerSays       // the peer tells of itself, asked or not: Peer
 	OnPeerSilent     // the peer did not answer a question
-	OnStepDown       // the peer asks this node to step down: Epoch it means, Person
+	OnStepDown       // the peer asks this node to step down: Epoch it means, Firm
 	OnTrafficCall    // a front says that it has sent traffic here
 	OnTrafficDecided // asked just now, every front in the path says so: Epoch of the node it left
 	OnFenced         // the fence command says that the peer is off

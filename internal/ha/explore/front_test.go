@@ -68,21 +68,19 @@ func (x *walk) probe() {
 		return
 	}
 	for i := range w.nodes {
-		nd := &w.nodes[i]
-		state := ha.NotAvailable
-		if nd.live() && !w.cut[toFront+i] {
-			state = x.mc[i].State(nd.m, now)
+		f.state[i] = ha.NotAvailable
+		if nd := &w.nodes[i]; nd.live() && !w.cut[toFront+i] {
+			f.state[i] = x.mc[i].State(nd.m, now)
 		}
-		if state == ha.Active { // a page below an epoch that was seen is refused
-			if nd.m.Epoch < max(f.epoch[0], f.epoch[1]) && !x.mutant.anyEpoch {
-				state = ha.NotAvailable
-			} else {
-				f.epoch[i] = max(f.epoch[i], nd.m.Epoch)
-			}
+		if f.state[i] == ha.Active {
+			f.epoch[i] = max(f.epoch[i], w.nodes[i].m.Epoch)
 		}
-		if f.state[i] = state; state == ha.NotAvailable {
-			f.misses[i] = min(f.misses[i]+1, fall)
-		} else {
+	}
+	for i := range w.nodes { // a page below an epoch that was seen is refused, whichever was read first
+		if f.state[i] == ha.Active && w.nodes[i].m.Epoch < max(f.epoch[0], f.epoch[1]) && !x.mutant.anyEpoch {
+			f.state[i] = ha.NotAvailable
+		}
+		if f.misses[i] = min(f.misses[i]+1, fall); f.state[i] != ha.NotAvailable {
 			f.misses[i] = 0
 		}
 	}

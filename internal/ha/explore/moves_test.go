@@ -298,7 +298,7 @@ func (x *walk) fault(m move) {
 	case crashFront:
 		w.front.up = false
 	case registerBack:
-		w.reg = register{rev: 1, cluster: w.reg.cluster}
+		w.reg, w.restored = register{rev: 1, cluster: w.reg.cluster}, true
 	case beginCommit:
 		x.tell(m.node, ha.Event{On: ha.OnCommitAsked, Epoch: w.served})
 	case modePrimary, modeSecondary, haDisable, haEnable, block, unblock:

@@ -12,16 +12,15 @@ import (
 // A mutant is one hole in the world or in what surrounds the machine. The zero
 // value with the right watchdog has none.
 type mutant struct {
-	fromAnswer  bool  // the deadline counts from the answer
-	byName      bool  // a key is one's own by the node's name
-	deletesKey  bool  // release deletes the key, whosever it is
-	noRecord    bool  // the register keeps no record of who has served
-	actsFirst   bool  // stores last
-	unbound     bool  // nobody stops the application when its engine dies
-	anyEpoch    bool  // the front believes a page of any epoch
-	noCall      bool  // the front does not call
-	partitioned bool  // two may be Active, as the guides have it
-	watchdog    uint8 // ticks
+	fromAnswer bool  // the deadline counts from the answer
+	byName     bool  // a key is one's own by the node's name
+	deletesKey bool  // release deletes the key, whosever it is
+	noRecord   bool  // the register keeps no record of who has served
+	actsFirst  bool  // stores last
+	unbound    bool  // nobody stops the application when its engine dies
+	anyEpoch   bool  // the front believes a page of any epoch
+	noCall     bool  // the front does not call
+	watchdog   uint8 // ticks
 }
 
 // whole is no mutant.

@@ -160,7 +160,7 @@ func (x *walk) do(n uint8, a ha.MemberAct) {
 	case ha.DoAskPeer, ha.DoLookPeer:
 		x.ask(n, a.Do)
 	case ha.DoAskStepDown, ha.DoPassDecision:
-		e := ha.Event{On: ha.OnStepDown, Epoch: a.Number, Person: a.Do == ha.DoAskStepDown}
+		e := ha.Event{On: ha.OnStepDown, Epoch: a.Number, Firm: a.Do == ha.DoAskStepDown}
 		if !x.send(n, mailStep, e) && a.Do == ha.DoAskStepDown {
 			x.tell(n, ha.Event{On: ha.OnPeerSilent})
 		}

@@ -21,12 +21,25 @@ var names = [2]string{"P", "S"}
 // be seen from inside; that is the fronts' business (I1).
 func (x *walk) together() {
 	p, s := &x.w.nodes[0], &x.w.nodes[1]
-	if x.mc[0].Profile == ha.Safe || !x.mutant.partitioned {
-		if p.app != stopped && s.app != stopped && !p.frozen && !s.frozen && !p.dazed && !s.dazed {
-			x.fail("I2", "two applications run: P %v, S %v", p.m.Phase, s.m.Phase)
-		}
+	if x.w.restored || x.documented() && (x.asks(0) || x.asks(1) || x.w.alone) {
+		return
+	}
+	if p.app != stopped && s.app != stopped && !p.frozen && !s.frozen && !p.dazed && !s.dazed {
+		x.fail("I2", "two applications run: P %v, S %v", p.m.Phase, s.m.Phase)
 	}
 }
+
+// asks says whether a node is disabled, or asks whether it may be Active: in
+// profile documented an application that ran before runs on until then.
+func (x *walk) asks(n uint8) bool {
+	p := x.w.nodes[n].m.Phase
+	return p == ha.InOff || p == ha.InStarting || p == ha.InGate
+}
+
+// documented says whether the nodes have nothing but one another. What a node
+// does then while its peer is unreachable, and with High Availability disabled,
+// is the guides' own risk: it is said, not prevented.
+func (x *walk) documented() bool { return x.mc[0].Profile == ha.Documented }
 
 // open opens a node's door: clients write from now on.
 func (x *walk) open(n uint8) {
@@ -39,9 +52,8 @@ func (x *walk) open(n uint8) {
 	switch {
 	case nd.disk.Epoch != epoch || nd.disk.Served != epoch:
 		x.fail("I4", "%s serves at epoch %d, which is not on its disk", names[n], epoch)
-	case x.mc[n].Profile == ha.Safe && epoch <= w.served,
-		epoch < w.served && !x.mutant.partitioned,
-		epoch == w.served && w.last != n+1:
+	case w.alone:
+	case epoch < w.served, epoch == w.served && (w.last != n+1 || !x.documented()):
 		x.fail("I4", "%s serves at epoch %d after %d", names[n], epoch, w.served)
 	case nd.stale:
 		x.fail("I5", "%s serves again with old data, and no person said so", names[n])
@@ -77,6 +89,9 @@ func (x *walk) judge(n uint8, before ha.Member, e ha.Event) {
 		nd.failed < x.mc[n].Failures && e.On != ha.OnTrafficDecided && e.On != ha.OnPeerSays {
 		x.fail("I7", "%s decides after %d failed heartbeats", names[n], nd.failed)
 	}
+	if x.documented() && before.Phase == ha.InGate && m.Phase == ha.InPromoting && !x.w.nodes[1-n].live() {
+		x.w.alone = true
+	}
 	if m.Epoch < before.Epoch && before.Epoch != 0 {
 		x.fail("I4", "%s goes back from epoch %d to %d", names[n], before.Epoch, m.Epoch)
 	}
@@ -97,7 +112,7 @@ func (x *walk) look() {
 	x.together()
 	for i := range w.nodes {
 		nd, n := &w.nodes[i], uint8(i)
-		if nd.door && nd.live() && !nd.dazed && nd.m.Phase == ha.InActive && x.mc[n].Profile == ha.Safe &&
+		if nd.door && nd.live() && !nd.dazed && nd.m.Phase == ha.InActive && x.mc[n].Profile == ha.Safe && !w.restored &&
 			(w.reg.holder != n+1 || w.reg.attempt != nd.m.Attempt) {
 			x.fail("lease", "%s serves without its lease", names[n])
 		}

@@ -86,16 +86,18 @@ type front struct {
 
 // A world is everything that there is. It holds no pointer.
 type world struct {
-	nodes  [2]node
-	reg    register
-	late   [2]letter
-	front  front
-	cut    [links]bool
-	faults uint8 // left
-	wishes uint8 // of a person, left
-	served uint64
-	last   uint8 // who opened its door last, as register.holder
-	begun  bool
+	nodes    [2]node
+	reg      register
+	late     [2]letter
+	front    front
+	cut      [links]bool
+	faults   uint8 // left
+	wishes   uint8 // of a person, left
+	served   uint64
+	last     uint8 // who opened its door last, as register.holder
+	begun    bool
+	alone    bool // profile documented: a node has served while its peer could not be asked
+	restored bool // the register has gone back: its lease protects nobody for a while
 }
 
 // The links that can be cut, one direction each.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -97,7 +98,7 @@ type dialContext func(ctx context.Context, network, address string) (net.Conn, e
 func (t *Transport) fenced(dial dialContext) dialContext {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		upstream := address
-		if t.straight() { // a dial may outlive its request, which writes its variables when it fails
+		if t.straight() { // as in lend, but without a copy
 			ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any(nil))
 		} else {
 			info, _ := reverseproxy.GetDialInfo(ctx)
@@ -140,7 +141,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		sweep.add(t.group)
 	}
 	s.started.Add(1)
-	resp, err := t.HTTPTransport.RoundTrip(once(req))
+	resp, err := t.HTTPTransport.RoundTrip(once(t.lend(req)))
 	s.finished.Add(1)
 	if err == nil {
 		return resp, nil
@@ -173,6 +174,16 @@ func (t *Transport) patient(req *http.Request) *http.Request {
 		caddyhttp.SetVar(ctx, deadlineVar, until)
 	}
 	return req.WithContext(context.WithValue(ctx, untilKey{}, until))
+}
+
+// lend gives a request whose variables are a copy, where dials want to read
+// them: a dial may outlive its request, which writes them when it fails.
+func (t *Transport) lend(req *http.Request) *http.Request {
+	vars, _ := req.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if t.straight() || vars == nil {
+		return req
+	}
+	return req.WithContext(context.WithValue(req.Context(), caddyhttp.VarsCtxKey, maps.Clone(vars)))
 }
 
 // once gives a request that net/http sends at most once. It repeats a request

@@ -54,8 +54,8 @@ func drain(before, now ha.Traffic, was string) string {
 	return ""
 }
 
-// ServeAgent answers HAProxy's agent check on ln until Shutdown; then it
-// returns nil. It closes ln.
+// ServeAgent answers HAProxy's agent check on ln until Shutdown, or until ln is
+// closed; then it returns nil. It closes ln.
 func (p *Proxy) ServeAgent(ln net.Listener) error {
 	ln = p.door.open(ln, func(v *visit) net.Conn { return v })
 	defer ln.Close()

@@ -130,7 +130,10 @@ func (p *Proxy) Apply(c ProxyConfig) error {
 	return nil
 }
 
-// Serve answers HTTP on ln until Shutdown; then it returns nil. It closes ln.
+// Serve answers HTTP on ln until Shutdown, or until ln is closed; then it
+// returns nil. It closes ln. A listener with [net.ListenConfig].KeepAlive -1
+// saves four calls of the kernel a connection: none may be at rest for longer
+// than keep-alives would take to miss its other side.
 func (p *Proxy) Serve(ln net.Listener) error {
 	ln = p.door.open(ln, func(v *visit) net.Conn { return httpVisit{v} })
 	defer ln.Close()

@@ -268,6 +268,52 @@ func TestAStarvedWatcherIsAlarmedAndAnsweredNoMore(t *testing.T) {
 	})
 }
 
+func TestALookThatIsOvertakenChangesNothing(t *testing.T) {
+	t.Parallel()
+	p := quietProxy(t)
+	p.Tell(calm(time.Now()))
+	e := p.book.find([]byte("mdm"))
+	e.refresh(func(string) (ha.Situation, bool) {
+		p.Tell(serves("core2", 4, ha.FailedOver, time.Now()))
+		return calm(time.Now()), true
+	}, p.ages())
+	if a := p.find([]byte("/mdm/core1"), 0); a.status != 503 {
+		t.Errorf("got %d of what was before the failover", a.status)
+	}
+}
+
+func TestALookBringsTheNewWordsOfAPage(t *testing.T) {
+	t.Parallel()
+	p := quietProxy(t)
+	s := calm(time.Now())
+	p.Tell(s)
+	s.View = s.View.Keep([]string{"core1", "core2"}, nil)
+	s.View[1].Last.Page = "other words"
+	p.book.find([]byte("mdm")).refresh(func(string) (ha.Situation, bool) { return s, true }, p.ages())
+	if a := p.find([]byte("/mdm/core2/raw"), 0); string(a.body) != "other words\n" {
+		t.Errorf("got %q", a.body)
+	}
+}
+
+// An address that was changed, or a node that a person forced traffic onto, has
+// its readings begun anew; the group has been looked at all the same.
+func TestReadingsThatBeginAnewMakeNothingStale(t *testing.T) {
+	t.Parallel()
+	p := quietProxy(t)
+	now := time.Now()
+	s := calm(now.Add(20 * time.Second))
+	p.Tell(s)
+	s.View = s.View.Keep([]string{"core1", "core2"}, []string{"core1", "core2"})
+	s.View[1].Last = ha.Reading{Node: "core2", State: ha.Standby, At: now.Add(-time.Hour)}
+	p.Tell(s)
+	if a := p.find([]byte("/mdm/core1"), p.clock.at(now.Add(45*time.Second))); a.status != 200 {
+		t.Errorf("got %d %s", a.status, a.reason)
+	}
+	if a := p.find([]byte("/mdm/core2/raw"), p.clock.at(now)); string(a.reason) != "stale" {
+		t.Errorf("the old page of a node: got %d %s", a.status, a.reason)
+	}
+}
+
 func TestOnlyAllowedAddressesAreAnswered(t *testing.T) {
 	t.Parallel()
 	allow := func(prefixes ...string) func(*ProxyConfig) {

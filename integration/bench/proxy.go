@@ -319,7 +319,7 @@ func runProxy(ctx context.Context, args []string) error {
 		w.Follow(p.Tell)
 		running.Go(func() { w.Run(ctx, plan) })
 	}
-	ln, err := net.Listen("tcp", f.listen)
+	ln, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return err
 	}

@@ -74,8 +74,7 @@ func (s *Server) Close() error {
 	}
 	var failed error
 	for apex, z := range s.table.Load().zones {
-		v := z.now.Load()
-		if _, err := s.serials.save(apex, v.serial, z.digest(v)); err != nil {
+		if _, err := s.serials.save(apex, z.told.serial, z.digest(z.told)); err != nil {
 			failed = err
 		}
 	}

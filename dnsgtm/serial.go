@@ -117,10 +117,17 @@ func (z *zone) digest(v *version) string {
 			c.Serial = 0
 			rr = &c
 		}
-		n, err := dns.PackRR(rr, buf, 0, nil, false)
-		if err == nil {
-			sum.Write(buf[:n])
-		}
+		sum.Write(packOne(rr, buf))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// packOne packs a record that others may read: the library notes the length in
+// the record that it packs.
+func packOne(rr dns.RR, buf []byte) []byte {
+	n, err := dns.PackRR(dns.Copy(rr), buf, 0, nil, false)
+	if err != nil {
+		return nil
+	}
+	return buf[:n]
 }

@@ -118,24 +118,27 @@ func (s *Server) say(z *zone, group string) []*answer {
 }
 
 // step puts a new version of a zone in place: one serial later if a transfer
-// would differ. Without a serial that may be used the answers change all the
-// same, but secondaries cannot be told.
+// would differ from what secondaries were told last. Without a serial that may
+// be used the answers change all the same, and secondaries are told later.
 func (s *Server) step(z *zone, names []*answer, why ha.Reason) {
-	old := z.now.Load()
+	old := z.told
+	v := z.next(old, names, old.serial)
 	if !differs(old.names, names) {
-		z.now.Store(z.next(old, names, old.serial))
+		z.told = v
+		z.now.Store(v)
 		return
 	}
 	serial := old.serial + 1
 	if s.frozen || later(serial, s.stocks[z.apex]) {
-		s.log.Error("serial not raised: secondaries keep the old answers", "zone", z.apex, "serial", old.serial, "frozen", s.frozen)
+		z.now.Store(v)
+		s.log.Error("serial not raised: secondaries keep the old answers for now", "zone", z.apex, "serial", old.serial, "handing_over", s.frozen)
 		s.figures.unserialled.Add(1)
 		s.restock(z.apex, old.serial)
-		z.now.Store(z.next(old, names, old.serial))
 		return
 	}
-	v := z.next(old, names, serial)
+	v = z.next(old, names, serial)
 	v.past = remember(old.past, z.since(old, v))
+	z.told = v
 	z.now.Store(v)
 	s.log.Info("zone changed", "zone", z.apex, "serial", serial, "reason", string(why))
 	s.changed(z, serial)
@@ -183,6 +186,9 @@ func (s *Server) stocked(apex string, serial, ceiling uint32, err error) {
 	if later(ceiling, s.stocks[apex]) {
 		s.stocks[apex] = ceiling
 	}
+	if z := s.table.Load().zones[apex]; z != nil && z.told != nil && z.told.serial == serial {
+		s.step(z, z.now.Load().names, "serials_stored")
+	}
 }
 
 // enter gives every zone of a table its first version: the one that follows
@@ -202,6 +208,7 @@ func (s *Server) enter(t, before *table, serials map[string]heirloom) error {
 		firsts[z] = v
 	}
 	for z, v := range firsts {
+		z.told = v
 		z.now.Store(v)
 	}
 	return nil
@@ -224,7 +231,7 @@ func (s *Server) first(z *zone, names []*answer, from *zone, given heirloom) (*v
 		s.save(z.apex, serial)
 		return z.next(nil, names, serial), nil
 	}
-	old := from.now.Load()
+	old := from.told
 	same := z.next(nil, names, old.serial)
 	c := compare(from, old, z, same)
 	if len(c.gone) == 0 && len(c.come) == 0 && z.sameSOA(from) {
@@ -249,7 +256,7 @@ func (s *Server) first(z *zone, names []*answer, from *zone, given heirloom) (*v
 // only where it is larger than that in use.
 func (z *zone) sameSOA(o *zone) bool {
 	a, b := *z.soa, *o.soa
-	if later(a.Serial, o.now.Load().serial) {
+	if later(a.Serial, o.told.serial) {
 		return false
 	}
 	a.Serial, b.Serial = 0, 0
@@ -310,7 +317,7 @@ func (s *Server) put(t *table) error {
 	s.table.Store(t)
 	for apex, z := range t.zones {
 		v := z.now.Load()
-		if from := before.zones[apex]; from == nil || from.now.Load().serial != v.serial {
+		if from := before.zones[apex]; from == nil || from.told.serial != v.serial {
 			s.changed(z, v.serial)
 		}
 	}

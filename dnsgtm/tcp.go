@@ -37,9 +37,8 @@ func newHall(b TCP, f *figures) *hall { return &hall{bounds: b, figures: f} }
 func (h *hall) enter(conn net.Conn) *guest {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		conn.Close()
-		return nil
+	if h.closed { // it came in as the door was closing, and is not sent away with its question
+		_ = conn.SetReadDeadline(time.Now().Add(lastWords))
 	}
 	if h.guests.Len() >= h.bounds.Connections {
 		silent := h.guests.Front().Value.(*guest)
@@ -78,21 +77,26 @@ func (h *hall) remove(g *guest) {
 	}
 }
 
-// empty ends all connections: at once those that are silent, the others when
-// their reply has been sent.
+// lastWords is how long a connection may still ask once the door is closed.
+const lastWords = 500 * time.Millisecond
+
+// empty ends all connections: what they still ask at once is answered.
 func (h *hall) empty() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
 	for e := h.guests.Front(); e != nil; e = e.Next() {
-		_ = e.Value.(*guest).SetReadDeadline(time.Now())
+		_ = e.Value.(*guest).SetReadDeadline(time.Now().Add(lastWords))
 	}
 }
 
-func (h *hall) isClosed() bool {
+// await sets how long a guest may be silent.
+func (h *hall) await(g *guest, limit time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.closed
+	if !h.closed {
+		_ = g.SetReadDeadline(time.Now().Add(limit))
+	}
 }
 
 // accept takes connections until the listener is closed.
@@ -117,12 +121,11 @@ func (d *door) accept(s *Server, l stream) {
 				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return d.cert.Load(), nil },
 			})
 		}
-		if g := d.hall.enter(conn); g != nil {
-			d.serving.Go(func() {
-				defer d.hall.leave(g)
-				s.converse(d.hall, g, client{addr: addressOf(conn), stream: true, secret: l.secret})
-			})
-		}
+		g := d.hall.enter(conn)
+		d.serving.Go(func() {
+			defer d.hall.leave(g)
+			s.converse(d.hall, g, client{addr: addressOf(conn), stream: true, secret: l.secret})
+		})
 	}
 }
 
@@ -146,17 +149,13 @@ func (s *Server) converse(h *hall, g *guest, from client) {
 			if out.Flush() != nil {
 				return
 			}
-			_ = g.SetReadDeadline(time.Now().Add(h.bounds.Idle))
-		}
-		if h.isClosed() {
-			_ = out.Flush()
-			return
+			h.await(g, h.bounds.Idle)
 		}
 		if _, err := io.ReadFull(in, frame[:]); err != nil {
 			return
 		}
 		h.heard(g)
-		_ = g.SetReadDeadline(time.Now().Add(h.bounds.Whole))
+		h.await(g, h.bounds.Whole)
 		raw := make([]byte, binary.BigEndian.Uint16(frame[:]))
 		if _, err := io.ReadFull(in, raw); err != nil {
 			return

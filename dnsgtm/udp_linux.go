@@ -143,6 +143,8 @@ func (w *worker) serveBatches(fd int, closing *atomic.Bool) bool {
 		switch errno {
 		case 0:
 			w.turn(&k, b, fd, int(n)) // #nosec G115 -- at most batchSize
+		case unix.EAGAIN: // nothing came; or another process that took the socket over made it non-blocking
+			_ = unix.SetNonblock(fd, false)
 		case unix.ENOSYS, unix.EPERM: // a sandbox
 			return unix.SetNonblock(fd, true) != nil
 		}
@@ -214,6 +216,21 @@ func sharePacket(network, _ string, c syscall.RawConn) error {
 		options = append(options, option3{unix.IPPROTO_IP, unix.IP_PKTINFO, 1}, option3{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT})
 	}
 	return setOptions(c, options)
+}
+
+// ownUser says whether the other end of a unix socket is a process of our own
+// user, or of root.
+func ownUser(conn *net.UnixConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	own := false
+	err = raw.Control(func(fd uintptr) {
+		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) // #nosec G115 -- a descriptor
+		own = err == nil && (cred.Uid == 0 || int(cred.Uid) == unix.Getuid())
+	})
+	return err == nil && own
 }
 
 type option3 struct{ level, name, value int }

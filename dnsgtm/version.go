@@ -108,10 +108,7 @@ func compare(from *zone, old *version, to *zone, next *version) change {
 	c := change{from: old.serial, to: next.serial, old: all(old.soa), new: all(next.soa)}
 	had := map[string]dns.RR{}
 	buf := make([]byte, dns.MaxMsgSize)
-	key := func(rr dns.RR) string {
-		n, _ := dns.PackRR(rr, buf, 0, nil, false)
-		return string(buf[:n])
-	}
+	key := func(rr dns.RR) string { return string(packOne(rr, buf)) }
 	for rr := range from.records(old) {
 		had[key(rr)] = rr
 	}

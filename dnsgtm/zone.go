@@ -33,8 +33,8 @@ type node struct {
 	fast  []packed
 }
 
-// zone is one zone as it was loaded. Everything but now stays as it is until
-// the next reload.
+// zone is one zone as it was loaded. Everything but now and told stays as it is
+// until the next reload.
 type zone struct {
 	config Zone
 	apex   string // canonical
@@ -46,7 +46,8 @@ type zone struct {
 	names  []*binding
 	signer *signer // nil: not signed
 
-	now atomic.Pointer[version]
+	now  atomic.Pointer[version]
+	told *version // the last one with a serial of its own; guarded by the Server's lock
 }
 
 // version is what a zone says at one moment. It is never changed.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package dnsgtm
+
+const raceEnabled = false

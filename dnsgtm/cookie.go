@@ -72,31 +72,38 @@ func halves(secret []byte) [2]uint64 {
 // cookieLength says whether a COOKIE option may have a length (RFC 7873, 4).
 func cookieLength(n int) bool { return n == clientCookie || n >= 16 && n <= 40 }
 
-// valid says whether a client has shown a server cookie that we gave to its
+// valid says whether a client has shown a server cookie that was given to its
 // address.
 func (c *cookies) valid(cookie []byte, from netip.Addr, now uint32) bool {
+	return c.maker(cookie, from, now) >= 0
+}
+
+// maker gives the place of the secret that a valid cookie was made with, -1 if
+// it is not valid.
+func (c *cookies) maker(cookie []byte, from netip.Addr, now uint32) int {
 	if len(cookie) != clientCookie+serverCookie || cookie[8] != 1 {
-		return false
+		return -1
 	}
 	age := int32(now - binary.BigEndian.Uint32(cookie[12:])) // #nosec G115 -- serial arithmetic (RFC 9018, 4.3)
 	if age > int32(cookieOld/time.Second) || age < -int32(cookieAhead/time.Second) {
-		return false
+		return -1
 	}
-	for _, s := range c.secrets {
+	for i, s := range c.secrets {
 		var want [8]byte
 		binary.LittleEndian.PutUint64(want[:], cookieHash(s, cookie[:16], from))
 		if subtle.ConstantTimeCompare(want[:], cookie[16:]) == 1 {
-			return true
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 // answer appends the cookie of a reply, of 24 bytes: the client's own, and the
-// server cookie that it has shown if that is good and young, else a new one.
+// server cookie that it has shown if that is good, young and made with the
+// first secret, else a new one.
 // cookie has at least the client's 8 bytes.
 func (c *cookies) answer(to, cookie []byte, from netip.Addr, now uint32) []byte {
-	if c.valid(cookie, from, now) {
+	if c.maker(cookie, from, now) == 0 {
 		age := int32(now - binary.BigEndian.Uint32(cookie[12:])) // #nosec G115 -- serial arithmetic
 		if age >= 0 && age < int32(cookieFresh/time.Second) {
 			return append(to, cookie...)

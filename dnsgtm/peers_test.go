@@ -159,7 +159,9 @@ func launch(t *testing.T, program string, args ...string) {
 // tries asks once and gives what came, "" if nothing did.
 func tries(address, name string, qtype uint16) string {
 	c := &dns.Client{Timeout: 200 * time.Millisecond}
-	r, _, err := c.Exchange(query(name, qtype), address)
+	q := query(name, qtype)
+	q.RecursionDesired = true // some of them are resolvers
+	r, _, err := c.Exchange(q, address)
 	if err != nil {
 		return ""
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,11 +12,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/understudy-ha/understudy/internal/hatest"
 )
 
 // block is one fenced block of a page.
 type block struct {
-	at, kind, text string
+	page, at, kind, text string
 }
 
 // blocks gives every fenced block of README, CONTRIBUTING and docs/.
@@ -37,7 +41,7 @@ func blocks(t *testing.T) (all []block) {
 		}
 		for _, m := range fence.FindAllSubmatchIndex(text, -1) {
 			line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
-			all = append(all, block{at(page, line), string(text[m[2]:m[3]]), string(text[m[4]:m[5]])})
+			all = append(all, block{page, at(page, line), string(text[m[2]:m[3]]), string(text[m[4]:m[5]])})
 		}
 	}
 	return all
@@ -56,11 +60,18 @@ func TestDocsBlocksAreTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]int{}
-	for _, b := range blocks(t) {
+	all := blocks(t)
+	for _, b := range all {
 		seen[b.kind]++
 		switch b.kind {
 		case "caddyfile":
 			checkConfig(t, b)
+		case "yaml":
+			checkYAML(t, b, all)
+		case "haproxy", "nginx", "keepalived", "template": // integration/balancers_test.go runs the real programs by them
+			if !strings.HasPrefix(b.at, "docs/howto/") {
+				t.Errorf("%s: nobody runs blocks of kind %s there", b.at, b.kind)
+			}
 		case "json":
 			if !json.Valid([]byte(b.text)) {
 				t.Errorf("%s: this is not JSON", b.at)
@@ -74,7 +85,7 @@ func TestDocsBlocksAreTrue(t *testing.T) {
 			t.Errorf("%s: nobody checks blocks of kind %q", b.at, b.kind)
 		}
 	}
-	for _, kind := range []string{"caddyfile", "json", "sh", "console"} {
+	for _, kind := range []string{"caddyfile", "yaml", "json", "sh", "console"} {
 		if seen[kind] == 0 {
 			t.Errorf("no block of kind %s was found", kind)
 		}
@@ -92,6 +103,56 @@ func checkConfig(t *testing.T, b block) {
 	if code := run(t.Context(), s); code != 0 {
 		t.Errorf("%s: the configuration does not load:\n%s", b.at, err.String())
 	}
+}
+
+// checkYAML checks a configuration of the sidecar in a folder that stands for
+// the root of a machine, with the files that it names.
+func checkYAML(t *testing.T, b block, all []block) {
+	t.Helper()
+	root := t.TempDir()
+	authority, err := hatest.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"upstream.tmpl": "", "tokens": "anna 0123456789abcdef\n", "hook": "secret\n", "ca.pem": string(authority.PEM())}
+	files["cert.pem"], files["key.pem"] = certificate(t, authority)
+	for _, other := range all {
+		if other.page == b.page && other.kind == "template" {
+			files["upstream.tmpl"] = other.text
+		}
+	}
+	etc := filepath.Join(root, "etc", "understudy")
+	for _, dir := range []string{etc, filepath.Join(root, "etc", "nginx"), filepath.Join(root, "run", "understudy")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := regexp.MustCompile(`/(etc|run|var/lib)/`).ReplaceAllString(b.text, root+"/$1/")
+	files["sidecar.yaml"] = text
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := runs(t, nil, "check", "--config", filepath.Join(etc, "sidecar.yaml"))
+	if r.code != 0 {
+		t.Errorf("%s: the configuration does not load:\n%s", b.at, r.err)
+	}
+}
+
+// certificate gives a certificate and its key in PEM.
+func certificate(t *testing.T, a *hatest.Authority) (cert, key string) {
+	t.Helper()
+	c, err := a.Certificate("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 var words = regexp.MustCompile(`"[^"]*"|\S+`)

@@ -53,8 +53,8 @@ type page struct {
 	*scribe
 	wake chan struct{}
 
-	mu     sync.Mutex // guards the field below
-	failed error      // why the last try failed
+	mu       sync.Mutex // guards the field below
+	failures int        // tries in a row that failed
 }
 
 // begin has the files written from now on, in place of those before.
@@ -110,59 +110,75 @@ func (p *page) run(ctx context.Context) {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	for {
+		due := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
+			due = !p.failing() // else only a changed file is a reason to try before its time
 		case <-retry.C:
+			due = true
 		}
-		changed, err := p.turn(ctx)
+		changed, err := p.turn()
+		if changed {
+			again = firstAgain
+		}
+		if err == nil && (changed || due) {
+			err = p.follow(ctx)
+		} else if err == nil {
+			continue
+		}
 		if ctx.Err() != nil {
 			return
 		}
-		p.report(err)
-		if changed || err == nil {
-			again = firstAgain
-		}
-		if err != nil {
+		if p.report(err); err != nil {
 			retry.Reset(again)
 			again = min(2*again, lastAgain)
 		}
 	}
 }
 
-// turn writes the file if it differs, and runs the command if it is owed. It
-// says whether the file changed.
-func (p *page) turn(ctx context.Context) (changed bool, err error) {
+// turn writes the file if it differs, and says whether it did. While a group
+// has not been read yet the file stays as the process before left it.
+func (p *page) turn() (changed bool, err error) {
 	situations, known := p.situations()
 	if !known {
-		return false, nil // the file stays as the process before left it
+		return false, nil
 	}
 	text, err := p.make(situations)
 	if err != nil {
 		return false, fmt.Errorf("render %s: %w", p.To, err)
 	}
 	was, err := statefile.Read(p.To, mostRendered)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, statefile.ErrTooLarge) {
+	switch {
+	case err == nil && bytes.Equal(was, text):
+		return false, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, statefile.ErrTooLarge):
 		return false, err
 	}
-	if changed = err != nil || !bytes.Equal(was, text); changed {
-		if err := p.write(text); err != nil {
-			return false, err
-		}
-		p.log.Info("file written", "file", p.To)
+	if err := p.write(text); err != nil {
+		return false, err
 	}
-	if !p.owed() {
-		return changed, nil
+	p.log.Info("file written", "file", p.To)
+	return true, nil
+}
+
+// follow runs the command if it is owed.
+func (p *page) follow(ctx context.Context) error {
+	if _, err := os.Stat(p.debt()); err != nil {
+		return nil
 	}
 	if len(p.Then) > 0 {
 		begun := time.Now()
 		if err := execute(ctx, p.Then, p.Timeout); err != nil {
-			return changed, err
+			return err
 		}
 		p.log.Info("command done", "file", p.To, "command", p.Then[0], "took", time.Since(begun).Round(time.Millisecond).String())
 	}
-	return changed, p.settle()
+	if err := os.Remove(p.debt()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // situations gives what the file is made of; false while a group has not been
@@ -200,42 +216,35 @@ func (p *page) debt() string {
 	return filepath.Join(p.dir, fmt.Sprintf("%x.owed", sha256.Sum256([]byte(p.To)))[40:])
 }
 
-func (p *page) owed() bool {
-	_, err := os.Stat(p.debt())
-	return err == nil
-}
+// patience is how many tries have to fail before somebody is told: at a start
+// of the machine the load balancer may come a moment later than we do.
+const patience = 2
 
-func (p *page) settle() error {
-	if err := os.Remove(p.debt()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// report logs and tells when the page begins to fail, and when that is over.
+// report logs and tells when the page fails, and when that is over.
 func (p *page) report(err error) {
 	p.mu.Lock()
-	before := p.failed
-	p.failed = err
+	before := p.failures
+	if p.failures++; err == nil {
+		p.failures = 0
+	}
+	now := p.failures
 	p.mu.Unlock()
 	names := strings.Join(p.names(), ", ")
 	m := notify.Message{Group: names, Event: fileFailed, Severity: notify.Alarm, At: time.Now()}
 	switch {
-	case err != nil && (before == nil || before.Error() != err.Error()):
+	case now == patience:
 		p.log.Error("a load balancer is not told", "file", p.To, "error", err)
-		if before != nil {
-			return
-		}
 		m.Text = fmt.Sprintf("The load balancer that reads %s is not told of the traffic of %s: %s.", p.To, names, err)
 		m.Do = "Look at the command and the file; it is tried again every minute."
-	case err == nil && before != nil:
+		p.tell(m)
+	case err != nil:
+		p.log.Warn("a load balancer could not be told; it is tried again", "file", p.To, "error", err)
+	case before >= patience:
 		p.log.Info("a load balancer is told again", "file", p.To)
 		m.Event, m.Severity = fileFollowed, notify.Info
 		m.Text = fmt.Sprintf("The load balancer that reads %s is told of the traffic of %s again.", p.To, names)
-	default:
-		return
+		p.tell(m)
 	}
-	p.tell(m)
 }
 
 func (p *page) names() (names []string) {
@@ -250,7 +259,7 @@ func (p *page) names() (names []string) {
 func (p *page) failing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.failed != nil
+	return p.failures > 0
 }
 
 func (s *scribe) writeMetrics(to io.Writer) {

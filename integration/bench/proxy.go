@@ -65,7 +65,7 @@ type pace struct {
 
 // proxy compares the probe proxy with nginx, and with itself while nodes hang.
 func (b *bench) proxy(ctx context.Context) error {
-	b.title("proxy", "wrk -c64 on one core, the server on the other; each alone in changing order for %s; minimum / median / maximum of %d", b.slice, b.runs)
+	b.title("proxy", "wrk -c64 on one core, the server on the other; each alone in changing order for %s, so that what else happens hits both alike; minimum / median / maximum of %d rounds", b.alone(), b.pairs)
 	room, err := b.room()
 	if err != nil {
 		return err
@@ -94,9 +94,9 @@ func (b *bench) proxy(ctx context.Context) error {
 	peers := []*peer{
 		{name: "understudy", address: ours.address, pid: ours.pid()}, {name: "nginx", address: address, pid: other.pid()},
 	}
-	for round := range b.runs {
+	for round := range b.pairs {
 		for i := range peers {
-			if err := peers[(round+i)%len(peers)].load(ctx, b.slice); err != nil {
+			if err := peers[(round+i)%len(peers)].load(ctx, b.alone()); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,11 @@ func Cures(g Group) []Cure {
 		return []Cure{{"As soon as " + g.Order[0] + " is Active again", command("resume", g.Name, "")}}
 	case ha.NoStandby:
 		return []Cure{{"It decides by itself as soon as a node after " + g.Serving + " reads Standby, or " + g.Serving + " comes back.", ""}}
+	case ha.NoQuorum:
+		return []Cure{
+			{"It moves by itself as soon as most watchers read " + g.Serving + " down: see that they run and reach the register.", ""},
+			toNode(g, d.Node),
+		}
 	case ha.NotStored:
 		return []Cure{{"It moves by itself as soon as the register can be written: look at its disk and its permissions.", ""}}
 	}

@@ -74,6 +74,8 @@ func unarmed(g Group) string {
 		return "no node after it is in Standby"
 	case ha.Confirming:
 		return "the nodes after it have not been read yet"
+	case ha.NoQuorum:
+		return "too few of the watchers that share the register are there to agree"
 	}
 	return string(g.ArmedWhy)
 }
@@ -123,7 +125,12 @@ func Because(g Group) string {
 	case ha.NoStandby:
 		return noStandby(g)
 	case ha.Confirming:
+		if d.Row != 13 {
+			return fmt.Sprintf("%s is down and %s is ready; the other watchers look too before anything moves.", s, d.Node)
+		}
 		return fmt.Sprintf("%s is down; %s is read once more before anything moves.", s, d.Node)
+	case ha.NoQuorum:
+		return fmt.Sprintf("%s is down as seen from here and %s is ready, but too few of the other watchers read %s down, so traffic does not move.", s, d.Node, s)
 	case ha.NotStored:
 		return fmt.Sprintf("%s is down and %s is ready, but the register cannot be written, so traffic does not move.", s, d.Node)
 	}

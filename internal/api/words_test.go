@@ -170,6 +170,23 @@ func TestAnUnstorableFailoverSaysSo(t *testing.T) {
 	golden(t, "not_stored", api.Status(g, api.Paint{})+api.Why(g, api.Paint{}))
 }
 
+func TestAMissingMajorityIsTold(t *testing.T) {
+	t.Parallel()
+	m := apitest.New()
+	m.Pair()
+	m.Break(context.DeadlineExceeded)
+	m.Lose("mdm", "core1")
+	s := situation(t, m)
+	s.Rules.Watchers = 3
+	for _, at := range []struct {
+		name  string
+		after time.Duration
+	}{{"no_quorum_yet", 0}, {"no_quorum", time.Minute}} {
+		g := api.Show(ha.Assess(s.Traffic, s.View, s.Rules, s.At.Add(at.after)))
+		golden(t, at.name, api.Status(g, api.Paint{})+api.Why(g, api.Paint{}))
+	}
+}
+
 func TestHistoryTellsWhoMovedWhatAndWhy(t *testing.T) {
 	t.Parallel()
 	m := apitest.New()

@@ -231,6 +231,34 @@ var mutants = []mutant{
 		i := slices.Index(t.Order, t.Serving)
 		t.Order = slices.DeleteFunc(t.Order, func(n string) bool { return slices.Index(t.Order, n) > i+1 && manual(v.Of(n), *r) })
 	})},
+	{7, "one watcher decides for all", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) { r.Watchers = 1 })},
+	{7, "half of the watchers is enough", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) { r.Watchers = max(0, r.Watchers-2) })},
+	{7, "a watcher that is there is taken for one that reads down", serving(func(s *ha.Sight, _ ha.Rules) { s.Seconded = s.Watching })},
+	{7, "the others' votes do not count", serving(func(s *ha.Sight, _ ha.Rules) { s.Seconded = 0 })},
+	{7, "the others' votes make a node down", serving(func(s *ha.Sight, r ha.Rules) {
+		if s.Seconded >= 2 && !s.Down() {
+			s.Misses, s.DownAt, s.Last.State = r.Fall, now.Add(-time.Minute), ha.NotAvailable
+		}
+	})},
+	{9, "follow needs no majority", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) {
+		if r.OnPromoted == ha.PromotedFollow {
+			r.Watchers = 0
+		}
+	})},
+	{9, "epoch needs no majority wherever the lease is", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) { r.LeaseShared = true })},
+	{9, "epoch needs a majority wherever the lease is", given(func(_ *ha.Traffic, _ ha.View, r *ha.Rules) { r.LeaseShared = false })},
+	{11, "a later node needs no majority", bent(func(d ha.Decision, _ ha.Traffic, _ ha.View, _ ha.Rules) ha.Decision {
+		if d.Row == 11 && d.Verb == ha.Wait {
+			return ha.Decision{Verb: ha.FailOver, Reason: ha.FailedOver, Row: 11, To: d.About, Alarm: ha.Notify}
+		}
+		return d
+	})},
+	{7, "requests wait for the others for ever", bent(func(d ha.Decision, _ ha.Traffic, _ ha.View, _ ha.Rules) ha.Decision {
+		if d.Reason == ha.NoQuorum {
+			d.Reason, d.Alarm = ha.Confirming, ha.Silent
+		}
+		return d
+	})},
 	{13, "with nobody ready the next in order is taken", fails(13, after, func(ha.Sight) bool { return true })},
 	{13, "with nobody ready nobody is told", bent(func(d ha.Decision, _ ha.Traffic, _ ha.View, _ ha.Rules) ha.Decision {
 		if d.Reason == ha.NoStandby {

@@ -24,7 +24,7 @@ const sampled = 20
 // first are the tests that most mutants do not outlive: the tables. What
 // outlives them meets every other test, with fewer draws than usual.
 const (
-	first = "^Test(TheRule|APersons|AGroup|APage|AStored|AProfile|AGeneric|ANodes|ASituation|AProbe|TheRight|TheDefaults|Words|TheZero|AFailover|WhatAPage|AHold|Learn|Evidence|Provide|ARefusal|WhatAGroup|NoRules)"
+	first = "^Test(TheRule|APersons|AGroup|APage|AStored|AProfile|AGeneric|ANodes|ASituation|AProbe|TheRight|TheDefaults|Words|TheZero|AFailover|WhatAPage|AHold|Learn|Evidence|Provide|ARefusal|WhatAGroup|NoRules|Watchers|Voices|Weighing|Grace|NoFailoverWithout)"
 	skips = "Mutant|Catches|AllocatesNothing|Fuzz"
 )
 

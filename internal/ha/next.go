@@ -33,7 +33,7 @@ func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
 	case t.Hold != nil:
 		return Decision{Wait, Held, 5, "", "", Alarmed}
 	}
-	return succeed(t, v, serving, rules)
+	return rules.agreed(succeed(t, v, serving, rules), serving, now)
 }
 
 // stay is rows 1 to 3: the serving node is available and nothing moves.
@@ -106,7 +106,8 @@ func promoted(t Traffic, v View, next Sight, rules Rules) bool {
 // Armed says whether row 7 or 11 would hold if the serving node went down at
 // this instant (or does, if it is down), where traffic would go, and if not,
 // why not (followed_promotion: row 9 would). While the serving node is not down
-// the last reading of every other node counts, however old.
+// the last reading of every other node counts, however old. Where watchers
+// share, a majority must be there to agree (no_quorum).
 func Armed(t Traffic, v View, rules Rules, now time.Time) (to string, why Reason) {
 	switch {
 	case t.Serving == "":
@@ -114,9 +115,13 @@ func Armed(t Traffic, v View, rules Rules, now time.Time) (to string, why Reason
 	case t.Hold != nil:
 		return "", Held
 	}
-	d := succeed(t, v, v.Of(t.Serving), rules)
-	if d.Reason != FailedOver {
+	serving := v.Of(t.Serving)
+	d := succeed(t, v, serving, rules)
+	switch {
+	case d.Reason != FailedOver:
 		return "", d.Reason
+	case !rules.Majority(1 + serving.Watching):
+		return "", NoQuorum
 	}
 	return d.To, ""
 }

@@ -110,7 +110,8 @@ type scene struct {
 	later   ha.View // the facts of "later:", if there are any
 	unarmed time.Duration
 	stuck   bool
-	ask     fact // what a person or the start asks for
+	others  []ha.Vote // what the other watchers say
+	ask     fact      // what a person or the start asks for
 	with    fact
 }
 
@@ -139,6 +140,7 @@ func (b block) build() (s scene, err error) {
 			s.later = s.look(f)
 		}
 	}
+	s.view = s.view.Weigh(s.traffic, s.others)
 	return s, nil
 }
 
@@ -173,6 +175,12 @@ func (s *scene) take(f fact) {
 			s.traffic.NodeEpochs = map[string]uint64{}
 		}
 		s.traffic.NodeEpochs[node] = uint64(number(f, n))
+	case "watchers":
+		s.rules.Watchers = number(f, f.value)
+	case "other watchers":
+		s.others = votes(f, s.traffic)
+	case "lease":
+		s.rules.LeaseShared = f.value == "in the same register"
 	case "ask":
 		s.ask = f
 	case "with":
@@ -201,6 +209,37 @@ func hold(f fact) *ha.Hold {
 		}
 	}
 	return h
+}
+
+// votes reads "STANCE[, of an earlier epoch|of a later epoch|of NODE] | ...".
+func votes(f fact, t ha.Traffic) (all []ha.Vote) {
+	for part := range strings.SplitSeq(f.value, "|") {
+		words := strings.Split(strings.TrimSpace(part), ", ")
+		v := ha.Vote{Group: t.Group, Epoch: t.Epoch, Serving: t.Serving, Stance: ha.Stance(words[0])}
+		switch v.Stance {
+		case ha.StanceGood, ha.StanceMissing, ha.StanceDown:
+		case "unread":
+			v.Stance = ha.StanceUnknown
+		default:
+			fail(f.at, "%q is no stance", words[0])
+		}
+		for _, w := range words[1:] {
+			switch node, ok := strings.CutPrefix(w, "of "); {
+			case w == "of an earlier epoch":
+				v.Epoch--
+			case w == "of a later epoch":
+				v.Epoch++
+			case w == "of another group":
+				v.Group = "another"
+			case ok:
+				v.Serving = node
+			default:
+				fail(f.at, "unknown part of a vote %q", w)
+			}
+		}
+		all = append(all, v)
+	}
+	return all
 }
 
 func nodeNames(f fact) []string {

@@ -65,6 +65,8 @@ type Rules struct {
 	PromotionTime time.Duration // how long a serving node may read Standby
 	OnPromoted    OnPromoted
 	Manual        []string // nodes that only a person may choose
+	Watchers      int      // configured watchers that share the register; 0 and 1: this one is alone
+	LeaseShared   bool     // the nodes' lease is in the same register: row 9 by epoch needs no majority
 
 	Interval     time.Duration // from the start of one probe of a node to the next
 	FastInterval time.Duration // the same while the serving node has missed one or is suspect

@@ -33,6 +33,9 @@ type Sight struct {
 	Silent  bool      // suspect because requests are out and none is answered
 	AtMiss  State     // what this node read when the serving node was first missed
 	Noted   bool      // AtMiss of every node was noted for the misses that this node has now
+
+	Watching int // how many other watchers see this node at all, if it serves: see Weigh
+	Seconded int // how many of them read it down
 }
 
 // Known says whether the node has been read at all.

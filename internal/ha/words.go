@@ -116,7 +116,8 @@ const (
 	FollowedPromoted Reason = "followed_promotion" // 9
 	Stranded         Reason = "stranded"           // 10
 	NoStandby        Reason = "no_standby"         // 13
-	Confirming       Reason = "confirming"         // 13, while the deciding readings are still on their way
+	Confirming       Reason = "confirming"         // 13, while the deciding readings are still on their way; 7, 9, 11, while the other watchers still look
+	NoQuorum         Reason = "no_quorum"          // 7, 9, 11, but no majority of the watchers reads the serving node down
 )
 
 // Further reasons of a Traffic.

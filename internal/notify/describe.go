@@ -34,7 +34,7 @@ const (
 // The alarms of each kind.
 var (
 	decisionAlarms = []ha.Reason{
-		ha.Unknown, ha.DualActive, ha.Unpromoted, ha.Held, ha.LastInOrder, ha.NeedsOperator, ha.Stranded, ha.NoStandby, ha.NotStored,
+		ha.Unknown, ha.DualActive, ha.Unpromoted, ha.Held, ha.LastInOrder, ha.NeedsOperator, ha.Stranded, ha.NoStandby, ha.NoQuorum, ha.NotStored,
 	}
 	holdAlarms   = []ha.Reason{ha.Overdue}
 	armingAlarms = []ha.Reason{ha.NotArmed}

@@ -80,6 +80,9 @@ func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
 	case ha.NoStandby:
 		text = down + ", and no node is ready to take over"
 		do = "Repair it or bring a stand-by up; the evidence: understudy why " + group
+	case ha.NoQuorum:
+		text = down + " as seen from here, but too few of the other watchers read it down, so traffic does not move to " + other
+		do = "See that the other watchers run and reach the register; if it is down indeed: " + move(other)
 	case ha.NotStored:
 		text = down + ", and traffic cannot move to " + other + ", for the decision cannot be stored"
 		do = "Make room on the disk of state_dir, or let the front write there; it is tried again by itself."

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/understudy-ha/understudy/internal/ha"
 )
@@ -79,8 +80,16 @@ func everyKind(t *testing.T) map[string]Message {
 		View:     ha.View{{Node: "core1", Last: ha.Reading{Node: "core1", Cause: ha.Refused}}},
 		Decision: ha.Decision{Verb: ha.FailOver, Reason: ha.FailedOver, Row: 7, To: "core2"},
 	}))
+	said[string(ha.NoQuorum)] = alarm(ha.NoQuorum, ha.Assess( // nor are other watchers among them
+		ha.Traffic{Group: "mdm", Epoch: 1, Order: []string{"core1", "core2"}, Serving: "core1"},
+		ha.View{
+			{Node: "core1", Last: ha.Reading{Node: "core1", Cause: ha.Refused, At: day}, Misses: 3, DownAt: day},
+			{Node: "core2", Last: ha.Reading{Node: "core2", State: ha.Standby, At: day.Add(time.Second)}},
+		}, ha.Rules{Fall: 3, Watchers: 3}, day.Add(time.Minute)))
 	return said
 }
+
+var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestTheEveryKindListIsWhole(t *testing.T) {
 	t.Parallel()

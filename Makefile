@@ -4,6 +4,7 @@ SHELL    := /bin/bash
 
 GO       ?= go
 PREFIX   ?= /usr/local
+BIN      ?= bin/understudy
 FUZZTIME ?= 30s
 COUNT    ?= 3
 # One seed for the order of the tests and for the samples they draw; the same
@@ -25,7 +26,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do printf '  make %-8s %s\n' "$$target" "$$text"; done
 
 build: ## bin/understudy, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/understudy ./cmd/understudy
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/understudy
 
 demo: build ## build and run a whole group on loopback; ARGS="--for 1m --scenario primary-crash"
 	bin/understudy demo $(ARGS)
@@ -73,9 +74,17 @@ lint: ## a second opinion, if golangci-lint is installed
 docs: ## the tests of the documentation: links lead somewhere, code blocks run
 	$(GO) test -count=1 -run '^Test(Docs|Readme)' ./internal/arch $(STORIES)
 
-install: build ## to PREFIX (/usr/local) below DESTDIR, with the name failover
-	install -D -m 0755 bin/understudy $(DESTDIR)$(PREFIX)/bin/understudy
+install: build ## to PREFIX (/usr/local) below DESTDIR: the binary, the name failover, systemd units
+	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/understudy
 	ln -sf understudy $(DESTDIR)$(PREFIX)/bin/failover
+	install -D -m 0755 packaging/keepalived/keepalived-check $(DESTDIR)$(PREFIX)/lib/understudy/keepalived-check
+	install -D -m 0644 packaging/sysusers.d/understudy.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/understudy.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	@for unit in packaging/systemd/*.service; do \
+		sed 's|@BINDIR@|$(PREFIX)/bin|' "$$unit" > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \
+		chmod 0644 "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \
+	done
+	@echo "once: systemd-sysusers && systemctl daemon-reload; then: systemctl enable --now understudy-sidecar, or understudy-front"
 
 clean: ## remove what the targets made
 	rm -rf bin coverage.out coverage.html

@@ -165,6 +165,11 @@ func (b *binding) answer(c Choice, ttl time.Duration) *answer {
 		s.nodes = ""
 	}
 	a := *b.of(s)
+	if what == answerNodes && !c.Down {
+		for _, node := range turns(*b.group, c.Nodes) {
+			a.turns = append(a.turns, b.of(state{node, s.ttl}))
+		}
+	}
 	if a.fault = what == answerFault; a.fault {
 		a.fast = nil
 	}

@@ -83,3 +83,33 @@ func actOf(when WhenDown, c Choice) act {
 
 // splitKey gives the nodes of a key.
 func splitKey(key string) []string { return strings.Fields(key) }
+
+// turns gives the nodes of a pool in the order in which queries are answered
+// with one of them each, so that each has its weight and none comes many times
+// in a row; nil where weights are the same, and all are answered together.
+func turns(g Group, nodes []string) []string {
+	var weights []int
+	total := 0
+	for _, name := range nodes {
+		for _, n := range g.Nodes {
+			if n.Name == name {
+				weights = append(weights, max(1, n.Weight))
+				total += max(1, n.Weight)
+			}
+		}
+	}
+	if g.Pool != ActiveActive || len(weights) != len(nodes) || len(slices.Compact(slices.Clone(weights))) < 2 {
+		return nil
+	}
+	order := make([]string, 0, total)
+	due := make([]int, len(nodes))
+	for range total {
+		for i, w := range weights {
+			due[i] += w
+		}
+		next := slices.Index(due, slices.Max(due))
+		due[next] -= total
+		order = append(order, nodes[next])
+	}
+	return order
+}

@@ -63,7 +63,7 @@ type Pool string
 
 // The pools.
 const (
-	ActiveActive  Pool = "active_active"  // all that are available
+	ActiveActive  Pool = "active_active"  // all that are available; with different weights one of them an answer, in turn
 	ActiveStandby Pool = "active_standby" // the first that is available
 )
 

@@ -153,7 +153,7 @@ func (x *exchange) respond() outcome {
 		o.code, o.text = dns.ExtendedErrorCodeNotAuthoritative, "not a zone of this server"
 		return o
 	}
-	f := z.look(question.Name, question.Qtype, x.edns.do)
+	f := z.look(question, x.edns.do, x.s.turn.Add(1))
 	return outcome{found: f, authority: !f.foreign && f.rcode != dns.RcodeServerFailure, text: f.why}
 }
 

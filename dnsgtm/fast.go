@@ -21,7 +21,8 @@ type quick struct {
 	do     bool
 	size   int // of a reply that the client takes
 	cookie [40]byte
-	shown  int // bytes of cookie; 0: none
+	shown  int    // bytes of cookie; 0: none
+	turn   uint32 // of queries for pools with weights
 }
 
 // Types that the fast path leaves alone.
@@ -135,6 +136,10 @@ func (k *quick) find(t *table) (h hit, ok bool) {
 		a := v.names[n.dyn-1]
 		if a.fault {
 			return h, false
+		}
+		if a.turns != nil {
+			k.turn++
+			a = a.turn(k.turn)
 		}
 		entries, h.ede = a.fast, a.ede
 	}

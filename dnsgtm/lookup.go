@@ -27,16 +27,18 @@ type asking struct {
 	v      *version
 	asked  string // the question's name in its own spelling
 	qtype  uint16
+	turn   uint32
 	signed bool // DNSSEC records are wanted, and the zone has them
 }
 
 // look answers a question out of a zone: exact names, wildcards (RFC 4592),
-// delegations, and chains of CNAMEs as long as they stay inside.
-func (z *zone) look(asked string, qtype uint16, do bool) found {
+// delegations, and chains of CNAMEs as long as they stay inside. turn is the
+// number of the query.
+func (z *zone) look(q dns.Question, do bool, turn uint32) found {
 	v := z.now.Load()
 	f := found{version: v}
-	a := asking{found: &f, z: z, v: v, asked: asked, qtype: qtype, signed: do && z.signer != nil}
-	name, _ := canonical(asked)
+	a := asking{found: &f, z: z, v: v, asked: q.Name, qtype: q.Qtype, turn: turn, signed: do && z.signer != nil}
+	name, _ := canonical(q.Name)
 	seen := map[string]bool{}
 	for range mostLinks {
 		seen[name] = true
@@ -49,6 +51,24 @@ func (z *zone) look(asked string, qtype uint16, do bool) found {
 	return f
 }
 
+// now gives what a dynamic name says to this query, nil if n is not one.
+func (a *asking) now(n *node) *answer {
+	if n.dyn == 0 {
+		return nil
+	}
+	return a.v.names[n.dyn-1].turn(a.turn)
+}
+
+// sets and nsec give the records of a node for this query.
+func (a *asking) sets(n *node) []*set { return a.v.setsWith(n, a.now(n)) }
+
+func (a *asking) nsec(n *node) *set {
+	if now := a.now(n); now != nil {
+		return now.nsec
+	}
+	return n.nsec
+}
+
 // step answers for one name, and gives the next one of a chain, else "".
 func (a *asking) step(name string, first bool) string {
 	n, above := a.z.find(name)
@@ -58,7 +78,7 @@ func (a *asking) step(name string, first bool) string {
 		return ""
 	}
 	if n == nil {
-		if dname := of(a.v.sets(above), dns.TypeDNAME); dname != nil {
+		if dname := of(a.sets(above), dns.TypeDNAME); dname != nil {
 			return a.redirect(dname, name)
 		}
 		if above.wild == nil {
@@ -74,15 +94,14 @@ func (a *asking) step(name string, first bool) string {
 // take answers with the records of a node for a name: its own, or one that a
 // wildcard stands for.
 func (a *asking) take(n *node, name string) string {
-	if n.dyn > 0 {
-		now := a.v.names[n.dyn-1]
+	if now := a.now(n); now != nil {
 		a.why = now.why
 		if now.fault {
 			a.rcode, a.answer, a.authority = dns.RcodeServerFailure, nil, nil
 			return ""
 		}
 	}
-	sets := a.v.sets(n)
+	sets := a.sets(n)
 	if cname := of(sets, dns.TypeCNAME); cname != nil && a.qtype != dns.TypeCNAME && a.qtype != dns.TypeANY && a.qtype != dns.TypeNSEC {
 		a.give(cname, n, name)
 		next, _ := canonical(cname.rrs[0].(*dns.CNAME).Target)
@@ -93,7 +112,7 @@ func (a *asking) take(n *node, name string) string {
 	case a.qtype == dns.TypeANY && len(sets) > 0: // RFC 8482, 4.1: one set is enough
 		one = sets[0]
 	case a.qtype == dns.TypeNSEC && a.signed:
-		one = a.v.nsec(n)
+		one = a.nsec(n)
 	}
 	if one == nil {
 		a.denyType(n, name)
@@ -163,7 +182,7 @@ func (a *asking) denyType(n *node, name string) {
 	if !a.signed {
 		return
 	}
-	if a.v.nsec(n) == nil { // a name without records has none, but those around it prove that
+	if a.nsec(n) == nil { // a name without records has none, but those around it prove that
 		a.prove(a.z.covering(n.wire))
 	} else {
 		a.prove(n)
@@ -188,7 +207,7 @@ func (a *asking) sayDenial() {
 
 // prove adds the NSEC of a node, once.
 func (a *asking) prove(n *node) {
-	s := a.v.nsec(n)
+	s := a.nsec(n)
 	if s == nil {
 		return
 	}

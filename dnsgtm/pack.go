@@ -29,12 +29,13 @@ func packSets(sets []*set) []packed {
 		return nil
 	}
 	list := make([]packed, len(sets))
+	var buf [mostUDP]byte
 	for i, s := range sets {
 		p := packed{rtype: s.rtype()}
-		p.plain = packTail(s.rrs)
+		p.plain = packTail(s.rrs, buf[:])
 		p.signed = p.plain
 		if len(s.sigs) > 0 {
-			p.signed = packTail(all(s))
+			p.signed = packTail(all(s), buf[:])
 		}
 		p.slow = p.rtype == dns.TypeSOA || p.plain.bytes == nil || p.signed.bytes == nil
 		list[i] = p
@@ -42,10 +43,10 @@ func packSets(sets []*set) []packed {
 	return list
 }
 
-// packTail packs records, nil if they are too large for the fast path.
-func packTail(rrs []dns.RR) tail {
+// packTail packs records by way of a buffer, nil if they are too large for the
+// fast path.
+func packTail(rrs []dns.RR, buf []byte) tail {
 	var out []byte
-	buf := make([]byte, 4096)
 	for _, rr := range rrs {
 		n, err := dns.PackRR(rr, buf, 0, nil, false)
 		if err != nil || len(out)+n > mostUDP {
@@ -66,7 +67,7 @@ func packTail(rrs []dns.RR) tail {
 type nays []byte
 
 func (z *zone) packNays(v *version) nays {
-	t := packTail(v.denial.rrs)
+	t := packTail(v.denial.rrs, make([]byte, mostUDP))
 	if t.bytes == nil {
 		return nil
 	}

@@ -136,7 +136,7 @@ func TestARampLowersAndRaisesTTLs(t *testing.T) {
 		t.Error("raised before the switch")
 	}
 	s.Tell(serves("mdm", "core2"))
-	if got := s.Settled("mdm").Sub(time.Now()); got < 58*time.Second || got > 60*time.Second {
+	if got := time.Until(s.Settled("mdm")); got < 58*time.Second || got > 60*time.Second {
 		t.Errorf("switched before ready: settled in %s, want the old TTL", got)
 	}
 	s.raise(time.Now().Add(59 * time.Second))

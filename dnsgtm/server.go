@@ -22,7 +22,8 @@ type Server struct {
 	cookies atomic.Pointer[cookies]
 	limiter atomic.Pointer[limiter]
 	figures figures
-	door    *door // nil until it is started
+	turn    atomic.Uint32 // of queries on the slow path, for pools with weights
+	door    *door         // nil until it is started
 
 	saving     sync.Mutex // held while serials are stored; taken before mu
 	mu         sync.Mutex // guards the fields below and the making of versions

@@ -2,6 +2,7 @@ package dnsgtm
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/miekg/dns"
@@ -57,8 +58,14 @@ func newTable(c Config, now time.Time, from *table) (*table, Faults) {
 		return nil, faults
 	}
 	t.index()
+	if len(t.nodes) > manyNames {
+		debug.FreeOSMemory() // reading took several times as much as what is kept
+	}
 	return t, nil
 }
+
+// manyNames is from how many names on memory is given back after reading.
+const manyNames = 10_000
 
 // linesOf gives the static records of a zone but those that are made here.
 func (t *table) linesOf(config Zone) (lines []line) {

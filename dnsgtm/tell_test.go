@@ -247,3 +247,117 @@ func TestSeveralWorkersShareAnAddress(t *testing.T) {
 		t.Errorf("only %d of 4 workers had anything to do", busy)
 	}
 }
+
+// In a pool with weights each answer has one node, in proportion; secondaries
+// have all of them. What is signed stays valid, for each is a set of its own.
+func TestAPoolWithWeightsAnswersInProportion(t *testing.T) {
+	t.Parallel()
+	c, _ := signedExample(t)
+	c.Groups[1].Nodes = []Node{
+		{Name: "s1", Addresses: addrs("192.0.2.30"), Weight: 3},
+		{Name: "s2", Addresses: addrs("192.0.2.31")},
+		{Name: "s3", Addresses: addrs("192.0.2.32", "2001:db8::32"), Weight: 2},
+	}
+	c.Zones[0].Allow = []Peer{{Network: netip.MustParsePrefix("127.0.0.0/8")}}
+	c.Workers = 1
+	s := running(t, c)
+	key := s.table.Load().zones["example.com."].signer.keys[0].public
+	for _, network := range []string{"udp", "tcp"} {
+		got := map[string]int{}
+		for range 60 {
+			q := query("sentry.example.com", dns.TypeA)
+			q.SetEdns0(1232, true)
+			r := ask(t, network, s.address(), q)
+			if len(r.Answer) != 2 {
+				t.Fatalf("got %v", r.Answer)
+			}
+			if err := r.Answer[1].(*dns.RRSIG).Verify(key, r.Answer[:1]); err != nil {
+				t.Error(err)
+			}
+			got[r.Answer[0].(*dns.A).A.String()]++
+		}
+		if got["192.0.2.30"] != 30 || got["192.0.2.31"] != 10 || got["192.0.2.32"] != 20 {
+			t.Errorf("%s: got %v, want 30, 10 and 20", network, got)
+		}
+	}
+	rrs, err := transferOf(s.address(), "example.com.", 0, Key{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !content(rrs)["sentry.example.com.\t30\tIN\tA\t192.0.2.31"] {
+		t.Error("a transfer has not all nodes")
+	}
+	verifyZone(t, rrs)
+	s.Tell(ha.Situation{Traffic: ha.Traffic{Group: "sentry"}, View: ha.View{{Node: "s1", DownAt: time.Unix(1, 0)}, {Node: "s3", DownAt: time.Unix(1, 0)}}})
+	if got := s.says(t, "sentry", dns.TypeA); got != "A 192.0.2.31" {
+		t.Errorf("with one left: got %s", got)
+	}
+}
+
+func TestTurnsAreSpread(t *testing.T) {
+	t.Parallel()
+	g := Group{Pool: ActiveActive, Nodes: []Node{{Name: "a", Weight: 3}, {Name: "b"}, {Name: "c", Weight: 2}}}
+	for nodes, want := range map[string]string{"a b c": "a c a b c a", "a b": "a a b a", "b c": "c b c", "b": "", "a b c d": ""} {
+		if got := strings.Join(turns(g, strings.Fields(nodes)), " "); got != want {
+			t.Errorf("%s: got %q, want %q", nodes, got, want)
+		}
+	}
+}
+
+// What zonemaster asks of a server itself (its test plan, nameserver01 to 15
+// and connectivity01 and 02), where no other test here asks it already.
+func TestTheServerSideOfZonemaster(t *testing.T) {
+	t.Parallel()
+	s := running(t, example())
+	for _, name := range []string{"xn--nameservertest.iis.se.", "xn--nameservertest.icann.org.", "."} { // 01, 07
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeNS} {
+			q := query(name, qtype)
+			q.RecursionDesired = true
+			r := ask(t, "udp", s.address(), q)
+			if r.RecursionAvailable || r.Rcode != dns.RcodeRefused || len(r.Answer)+len(r.Ns)+len(r.Extra) > 0 {
+				t.Errorf("%s %d: got %v", name, qtype, r)
+			}
+		}
+	}
+	if _, err := transferOf(s.address(), "example.com.", 0, Key{}); err == nil || !strings.Contains(err.Error(), "rcode: 5") { // 03
+		t.Errorf("AXFR from outside: got %v", err)
+	}
+	if r := ask(t, "udp", s.address(), query("mail.example.com", dns.TypeAAAA)); r.Rcode != 0 || len(r.Ns) != 1 { // 05
+		t.Errorf("AAAA: got %v", r)
+	}
+	small, large := ask(t, "udp", s.address(), query("eXaMple.com", dns.TypeSOA)), ask(t, "udp", s.address(), query("example.COM", dns.TypeSOA)) // 08, 09
+	if first(small) != first(large) || small.Question[0].Name == large.Question[0].Name {
+		t.Errorf("case: got %v and %v", small, large)
+	}
+	q := query("example.com", dns.TypeSOA) // 13: EDNS also where the reply is cut
+	q.SetEdns0(512, true)
+	if r := ask(t, "udp", s.address(), q); r.IsEdns0() == nil {
+		t.Errorf("got %v", r)
+	}
+	for _, name := range []string{"version.bind.", "version.server.", "authors.bind."} { // 15
+		q := query(name, dns.TypeTXT)
+		q.Question[0].Qclass = dns.ClassCHAOS
+		if got := first(ask(t, "udp", s.address(), q)); got != "REFUSED" {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+}
+
+// The zone's own name may follow a group too, beside its SOA.
+func TestTheZonesOwnNameMayBeDynamic(t *testing.T) {
+	t.Parallel()
+	c := example()
+	c.Zones[0].Names = append(c.Zones[0].Names, Name{Name: "@", Group: "mdm", TTL: 9 * time.Second})
+	s := running(t, c)
+	s.Tell(serves("mdm", "core2"))
+	if got := first(ask(t, "udp", s.address(), query("example.com", dns.TypeA))); got != "A 192.0.2.11" {
+		t.Errorf("got %s", got)
+	}
+	soa := ask(t, "udp", s.address(), query("example.com", dns.TypeSOA)).Answer[0].(*dns.SOA)
+	if soa.Serial != s.serial() || soa.Serial != 2026010101 {
+		t.Errorf("the SOA has serial %d, in force is %d", soa.Serial, s.serial())
+	}
+	if r := ask(t, "udp", s.address(), query("nope.example.com", dns.TypeA)); r.Ns[0].(*dns.SOA).Serial != s.serial() {
+		t.Errorf("a negative answer has %v", r.Ns)
+	}
+}

@@ -207,13 +207,18 @@ func shareStream(_, _ string, c syscall.RawConn) error {
 // sharePacket lets every worker have a socket, asks for the address that each
 // message was sent to, and keeps path MTU discovery, which can be forged, away
 // from replies that always fit (RFC 9715, 3.1).
-func sharePacket(network, _ string, c syscall.RawConn) error {
+func sharePacket(network, address string, c syscall.RawConn) error {
+	host, _, _ := net.SplitHostPort(address)
+	every := 0
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		every = 1
+	}
 	options := []option3{{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}, {unix.SOL_SOCKET, unix.SO_RCVBUF, 4 << 20}}
 	if network == "udp6" {
 		options = append(options, option3{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1},
-			option3{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1}, option3{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT})
+			option3{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, every}, option3{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT})
 	} else {
-		options = append(options, option3{unix.IPPROTO_IP, unix.IP_PKTINFO, 1}, option3{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT})
+		options = append(options, option3{unix.IPPROTO_IP, unix.IP_PKTINFO, every}, option3{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT})
 	}
 	return setOptions(c, options)
 }

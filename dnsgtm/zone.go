@@ -69,31 +69,41 @@ type answer struct {
 	ede   []byte // the same as an EDNS option
 	nsec  *set
 	fast  []packed
+	turns []*answer // in a pool with weights: one of these is said, in turn; the rest is for transfers
 }
 
-// sets gives the records of a node in this version.
+// turn gives what is said to the query of a number.
+func (a *answer) turn(number uint32) *answer {
+	if len(a.turns) == 0 {
+		return a
+	}
+	return a.turns[number%uint32(len(a.turns))] // #nosec G115 -- at most mostWeight times the nodes
+}
+
+// sets gives the records of a node in this version, as transfers have them.
 func (v *version) sets(n *node) []*set {
-	if n == n.zone.nodes[n.zone.apex] {
-		return v.apexSets(n)
-	}
 	if n.dyn == 0 {
-		return n.sets
+		return v.setsWith(n, nil)
 	}
-	return merge(n.sets, v.names[n.dyn-1].sets)
+	return v.setsWith(n, v.names[n.dyn-1])
 }
 
-// apexSets puts the version's SOA in place of the loaded one.
-func (v *version) apexSets(n *node) []*set {
-	sets := slices.Clone(n.sets)
-	for i, s := range sets {
-		if s.rtype() == dns.TypeSOA {
-			sets[i] = v.soa
+// setsWith gives the static records of a node, with the version's SOA in place
+// of the loaded one, and the dynamic ones of an answer, nil for none.
+func (v *version) setsWith(n *node, now *answer) []*set {
+	sets := n.sets
+	if n == n.zone.nodes[n.zone.apex] {
+		sets = slices.Clone(sets)
+		for i, s := range sets {
+			if s.rtype() == dns.TypeSOA {
+				sets[i] = v.soa
+			}
 		}
 	}
-	if n.dyn == 0 {
+	if now == nil {
 		return sets
 	}
-	return merge(sets, v.names[n.dyn-1].sets)
+	return merge(sets, now.sets)
 }
 
 func merge(a, b []*set) []*set {

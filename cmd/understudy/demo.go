@@ -27,7 +27,7 @@ func newDemo(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a whole group on this machine and show a failover",
-		Long: `Run three nodes, the front and a stream of requests on loopback, play a scene,
+		Long: `Run three nodes, the front, a sidecar and a stream of requests on loopback, play a scene,
 and stay up to be tried, until Ctrl-C or --for is over. Nothing is left behind.
 
 Scenes: ` + strings.Join(sceneNames(), ", ") + `. Without --scenario it plays
@@ -62,6 +62,7 @@ type demo struct {
 	nodes   map[string]*hatest.Node
 	site    string // where clients go
 	caddy   *exec.Cmd
+	aide    *aide // the sidecar
 	control *http.Server
 	at      string // where the control is
 	client  *api.Client
@@ -69,7 +70,7 @@ type demo struct {
 	begun   time.Time
 }
 
-// openDemo starts the nodes, the front, the control and the clients.
+// openDemo starts the nodes, the front, the sidecar, the control and the clients.
 func openDemo(ctx context.Context, s *session) (*demo, error) {
 	d := &demo{session: s, nodes: map[string]*hatest.Node{}, begun: time.Now()}
 	var err error
@@ -88,6 +89,9 @@ func openDemo(ctx context.Context, s *session) (*demo, error) {
 	if err := d.front(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	if err := d.sidecar(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
 	if err := d.listen(); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -104,6 +108,7 @@ func (d *demo) close() error {
 	if d.control != nil {
 		errs = append(errs, d.control.Close())
 	}
+	d.aide.close()
 	if d.caddy != nil && d.caddy.Process != nil {
 		_ = d.caddy.Process.Signal(os.Interrupt)
 		_ = d.caddy.Wait() // however it ended
@@ -223,11 +228,16 @@ func (d *demo) greet() {
   clients    %s   %d requests a second are on their way
   nodes      core1 %s (Primary)   core2 %s (Secondary)   dr1 %s (manual)
   front      process %d, %s
+  sidecar    process %d, %s, with the front's decisions
+             http://%s/mdm/serving and /mdm/core1 are what other load balancers ask,
+             %s is for HAProxy's agent check: echo mdm/core1 | nc %s
   look       understudy status --api %s      also: why, history, resume, switch, hold, release
   break      curl -X POST %s/core1/kill      also: hang, start, active, standby; core2, dr1
 
 `, d.site, loadRate, d.nodes["core1"].Addr(), d.nodes["core2"].Addr(), d.nodes["dr1"].Addr(),
-		d.caddy.Process.Pid, filepath.Join(d.dir, "Caddyfile"), d.client.At(), d.at)
+		d.caddy.Process.Pid, filepath.Join(d.dir, "Caddyfile"),
+		d.aide.cmd.Process.Pid, filepath.Join(d.dir, "sidecar.yaml"), d.aide.proxy, d.aide.agent, strings.Replace(d.aide.agent, ":", " ", 1),
+		d.client.At(), d.at)
 }
 
 // say writes one line of the play.

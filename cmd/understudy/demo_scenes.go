@@ -101,6 +101,9 @@ func primaryCrash(ctx context.Context, d *demo) error {
 	if err := d.until(ctx, "traffic is on core2: core1 missed three probes, and core2 still said Standby", serves("core2")); err != nil {
 		return err
 	}
+	if err := d.told(ctx, "core2"); err != nil {
+		return err
+	}
 	pause(ctx, 500*time.Millisecond)
 	d.say("clients:   %s", d.load.sinceMark())
 	d.say("core2 is promoted, as its own heartbeat would have it")

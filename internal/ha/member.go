@@ -45,6 +45,7 @@ type Member struct {
 	PeerHeard bool  // its engine answered the last heartbeat
 	PeerFirst bool  // the peer answers, stands by or is coming, and this node served last
 	Resting   bool  // a start failed; HELD does not try again before its retry
+	Failed    bool  // its last start failed, so that it asks no peer that is well to make room
 	Unfit     bool  // the engine has found a reason not to promote
 	Commit    bool  // a copy is going live: that is finished before anything else
 	Syncing   bool

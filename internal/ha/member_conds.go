@@ -22,6 +22,7 @@ const (
 	IfFence            // a fence command is required
 	IfLastMiss         // this failed heartbeat is the one that completes the count
 	IfResting          // a start failed a short while ago
+	IfFailed           // the last start failed
 	IfHanding          // asked the peer to step down
 	IfCurrent          // the fronts' decision is about the peer's present reign
 	IfAsked            // a person wants this promotion
@@ -77,6 +78,7 @@ var condTable = [conds]struct {
 	IfFence:     {"fence required", func(l look) bool { return l.mc.Fence }},
 	IfLastMiss:  {"count complete", func(l look) bool { return l.m.Misses+1 >= l.mc.Failures }},
 	IfResting:   {"resting", func(l look) bool { return l.m.Resting }},
+	IfFailed:    {"last start failed", func(l look) bool { return l.m.Failed }},
 	IfHanding:   {"handing over", func(l look) bool { return l.m.Handing }},
 	IfCurrent:   {"decision current", func(l look) bool { return l.e.Epoch >= l.m.PeerReign }},
 	IfAsked:     {"asked", func(l look) bool { return l.m.Asked }},

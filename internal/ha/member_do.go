@@ -168,6 +168,7 @@ func (l look) note(d Do) {
 	case d == NoteOut:
 		m.Out = m.Phase
 	case d == NoteActive:
+		m.Failed = false
 		if m.Last, m.Out, m.Served = Active, InStarting, m.Epoch; !m.Returning || m.Reign == 0 {
 			m.Reign = m.Epoch
 		}
@@ -190,7 +191,7 @@ func (l look) passing(d Do) {
 	case NoteReturns:
 		m.Returning, m.Asked = true, false
 	case NoteAsked:
-		m.Asked, m.Returning = true, false
+		m.Asked, m.Returning, m.Failed = true, false, false
 	case NoteWait:
 		m.WaitEpoch = m.known()
 	case NoteHanding:

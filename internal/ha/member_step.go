@@ -318,7 +318,7 @@ func (l look) after(d Do) {
 		m.After = m.Back
 		return
 	case AfterFailed:
-		if m.After, m.Resting = m.Back, m.Back == InHeld; m.Returning {
+		if m.After, m.Failed, m.Resting = m.Back, true, m.Back == InHeld; m.Returning {
 			m.After, m.Out = OutAppFailed, OutAppFailed
 		}
 		return

@@ -21,10 +21,11 @@ type sightKey struct {
 
 // A frontRule is ha.Next, remembered: it is asked once for every sightKey.
 type frontRule struct {
-	known map[sightKey]ha.Decision
+	known  map[sightKey]ha.Decision
+	policy ha.OnPromoted
 }
 
-func newFrontRule() *frontRule { return &frontRule{map[sightKey]ha.Decision{}} }
+func newFrontRule(p ha.OnPromoted) *frontRule { return &frontRule{map[sightKey]ha.Decision{}, p} }
 
 var clock = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -38,7 +39,7 @@ func (r *frontRule) next(k sightKey) ha.Decision {
 		t.Hold = &ha.Hold{Owner: "somebody"}
 	}
 	rules := ha.DefaultRules()
-	rules.Fall, rules.OnPromoted = fall, ha.PromotedEpoch
+	rules.Fall, rules.OnPromoted = fall, r.policy
 	v := ha.NewView(names[:])
 	for _, i := range []int{int(k.serving), 1 - int(k.serving)} {
 		at := clock.Add(-time.Minute)
@@ -91,6 +92,7 @@ func (x *walk) probe() {
 		return
 	}
 	f.decided = f.epoch[f.serving]
+	w.nodes[f.serving].asked = false
 	f.serving = other
 	if x.w.nodes[other].live() && !w.cut[toFront+other] && !x.mutant.noCall {
 		x.tell(other, ha.Event{On: ha.OnTrafficCall})
@@ -100,7 +102,7 @@ func (x *walk) probe() {
 // askFront asks the front where traffic is; one that is held abstains.
 func (x *walk) askFront(n uint8) {
 	f := &x.w.front
-	if f.up && !f.held && !x.w.cut[toFront+n] && f.serving == n && f.decided != 0 {
+	if f.up && (!f.held || x.mutant.heldDecides) && !x.w.cut[toFront+n] && f.serving == n && f.decided != 0 {
 		x.tell(n, ha.Event{On: ha.OnTrafficDecided, Epoch: f.decided})
 	}
 }

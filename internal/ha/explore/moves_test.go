@@ -39,6 +39,7 @@ const (
 	crashFront
 	registerBack
 	beginCommit
+	beginOld
 
 	// wishes
 	modePrimary
@@ -57,7 +58,7 @@ var moveNames = map[moveKind]string{
 	healAll: "every link heals", appWell: "application is well again", finishCommit: "commit done", startFront: "front starts",
 	crashNode: "crashes", killEngine: "engine dies", pauseEngine: "engine stops (SIGSTOP)", freezeNode: "freezes", cutLink: "link cut",
 	appFails: "application fails", startFails: "next start will fail", crashFront: "front dies", registerBack: "register goes back",
-	beginCommit: "a copy begins to go live", modePrimary: "mode primary", modeSecondary: "mode secondary",
+	beginCommit: "a copy begins to go live", beginOld: "an old copy wants to go live", modePrimary: "mode primary", modeSecondary: "mode secondary",
 	haDisable: "ha disable", haEnable: "ha enable", block: "blocked", unblock: "unblocked", holdFront: "front held", releaseFront: "front released", resumeFront: "traffic resumed",
 }
 
@@ -195,7 +196,7 @@ func (s *scope) kind(w *world, k moveKind, list []move) []move {
 			can = nd.live() && nd.app == runs && !nd.bad
 		case startFails:
 			can = !nd.broken
-		case beginCommit:
+		case beginCommit, beginOld:
 			can = nd.live() && nd.commit == 0
 		case unblock:
 			can = can && nd.m.Blocked
@@ -250,7 +251,7 @@ func (x *walk) make(m move) bool {
 		nd.commit = 0
 		x.tell(m.node, ha.Event{On: ha.OnCommitDone})
 	case startFront:
-		w.front.up, w.front.misses = true, [2]uint8{}
+		w.front.up, w.front.misses, w.front.state = true, [2]uint8{}, [2]ha.State{}
 	default:
 		x.fault(m)
 	}
@@ -271,7 +272,9 @@ func (x *walk) wake(n uint8) {
 	case !nd.up:
 	case nd.app == runs && !nd.bad:
 		x.tell(n, ha.Event{On: ha.OnAppUp})
-	case nd.app == stopped:
+	case nd.app == stopped && nd.m.Phase == ha.InPromoting:
+		x.tell(n, ha.Event{On: ha.OnAppStartFailed})
+	case nd.app == stopped && (nd.m.Phase == ha.InDemoting || nd.m.Phase == ha.InActive):
 		x.tell(n, ha.Event{On: ha.OnAppStopped})
 	}
 }
@@ -290,6 +293,7 @@ func (x *walk) fault(m move) {
 		nd.frozen, nd.dazed = true, true
 	case cutLink:
 		w.cut[m.arg] = true
+		w.alone = w.alone || x.documented() && m.arg < toReg
 	case appFails:
 		nd.bad = true
 		x.tell(m.node, ha.Event{On: ha.OnAppBad})
@@ -301,6 +305,8 @@ func (x *walk) fault(m move) {
 		w.reg, w.restored = register{rev: 1, cluster: w.reg.cluster}, true
 	case beginCommit:
 		x.tell(m.node, ha.Event{On: ha.OnCommitAsked, Epoch: w.served})
+	case beginOld:
+		x.tell(m.node, ha.Event{On: ha.OnCommitAsked, Epoch: w.served - 1})
 	case modePrimary, modeSecondary, haDisable, haEnable, block, unblock:
 		x.tell(m.node, ha.Event{On: wishes[m.kind-modePrimary]})
 	case holdFront, releaseFront:
@@ -338,6 +344,10 @@ func (x *walk) tick(order uint8) {
 func (x *walk) turn(n uint8) {
 	nd := &x.w.nodes[n]
 	if nd.live() {
+		if nd.waits {
+			nd.waits = false
+			x.tell(n, ha.Event{On: ha.OnLeaseUnanswered, Attempt: nd.m.Attempt})
+		}
 		x.step(n, ha.Event{}, true)
 	}
 	x.settle()
@@ -362,7 +372,7 @@ func (x *walk) apps() {
 		e := ha.Event{On: ha.OnAppUp}
 		switch {
 		case nd.app == starting && nd.broken:
-			nd.app, nd.broken, e.On = stopped, false, ha.OnAppStartFailed
+			nd.app, e.On = stopped, ha.OnAppStartFailed
 		case nd.app == starting:
 			nd.app = runs
 		case nd.app == stopping:

@@ -12,15 +12,20 @@ import (
 // A mutant is one hole in the world or in what surrounds the machine. The zero
 // value with the right watchdog has none.
 type mutant struct {
-	fromAnswer bool  // the deadline counts from the answer
-	byName     bool  // a key is one's own by the node's name
-	deletesKey bool  // release deletes the key, whosever it is
-	noRecord   bool  // the register keeps no record of who has served
-	actsFirst  bool  // stores last
-	unbound    bool  // nobody stops the application when its engine dies
-	anyEpoch   bool  // the front believes a page of any epoch
-	noCall     bool  // the front does not call
-	watchdog   uint8 // ticks
+	fromAnswer  bool  // the deadline counts from the answer
+	byName      bool  // a key is one's own by the node's name
+	deletesKey  bool  // release deletes the key, whosever it is
+	noRecord    bool  // the register keeps no record of who has served
+	actsFirst   bool  // stores last
+	unbound     bool  // nobody stops the application when its engine dies
+	anyEpoch    bool  // the front believes a page of any epoch
+	noCall      bool  // the front does not call
+	noAsk       bool  // and is not asked with every heartbeat
+	noEpoch     bool  // on_promoted: wait
+	floorNow    bool  // went back is judged by what is known now
+	heldDecides bool  // a held front does not abstain
+	first       bool  // who served last does not leave the first move to the other
+	watchdog    uint8 // ticks
 }
 
 // whole is no mutant.
@@ -29,7 +34,10 @@ var whole = mutant{watchdog: watchdog}
 // newWalk makes a walk in a world in which both nodes have just been enabled
 // and all is well after a few ticks.
 func newWalk(profile ha.Safety, table ha.Table, mu mutant, change func(*ha.Settings)) *walk {
-	x := &walk{front: newFrontRule(), mutant: mu}
+	x := &walk{front: newFrontRule(ha.PromotedEpoch), mutant: mu}
+	if mu.noEpoch {
+		x.front = newFrontRule(ha.PromotedWait)
+	}
 	for i := range x.mc {
 		s := settings(uint8(i)+1, profile)
 		if change != nil {
@@ -48,6 +56,7 @@ func newWalk(profile ha.Safety, table ha.Table, mu mutant, change func(*ha.Setti
 	for range 8 {
 		x.make(move{kind: passTick})
 	}
+	x.w.alone = false
 	return x
 }
 
@@ -253,11 +262,10 @@ func heal(x *walk) string {
 	w.front.up = true
 	for i := range w.nodes {
 		nd, n := &w.nodes[i], uint8(i)
-		nd.broken = false
 		for _, m := range []struct {
 			is bool
 			k  moveKind
-		}{{nd.frozen, thawNode}, {nd.paused > 0, resumeEngine}, {!nd.up, bootNode}, {nd.bad && nd.app == runs, appWell}, {nd.commit > 0 && nd.m.Commit, finishCommit}} {
+		}{{nd.frozen, thawNode}, {nd.paused > 0, resumeEngine}, {!nd.up, bootNode}, {nd.commit > 0 && nd.m.Commit, finishCommit}} {
 			if m.is {
 				if x.make(move{kind: m.k, node: n}); x.wrong != "" {
 					return x.wrong + " while it heals: " + x.detail
@@ -270,16 +278,47 @@ func heal(x *walk) string {
 
 // quieten lets ticks pass until somebody serves and the front knows.
 func quieten(x *walk, ticks int) string {
+	w := &x.w
+	broken := w.nodes[0].broken || w.nodes[1].broken || w.nodes[0].bad || w.nodes[1].bad || w.nodes[0].m.Failed || w.nodes[1].m.Failed
+	if (w.nodes[0].broken || w.nodes[0].bad) && (w.nodes[1].broken || w.nodes[1].bad) {
+		return "" // nobody can serve
+	}
+	if x.documented() && (w.nodes[0].bad || w.nodes[1].bad) {
+		return "" // a person decides (row 37)
+	}
 	for i := range ticks {
 		x.make(move{kind: passTick, arg: uint8(i % 2)})
 		if x.wrong != "" {
 			return x.wrong + " while it rests: " + x.detail
 		}
-		if f := &x.w.front; i > 3 && x.w.nodes[f.serving].door && x.w.nodes[f.serving].m.Phase == ha.InActive && x.w.nodes[1-f.serving].m.Phase != ha.InActive {
+		if i > 3 && x.w.served1(broken) {
 			return ""
 		}
 	}
+	for i := range w.nodes {
+		if nd, other := &w.nodes[i], &w.nodes[1-i]; (nd.broken || nd.bad) && other.m.Phase == ha.OutSuperseded {
+			return "" // only a person may let the other one serve
+		}
+	}
 	return fmt.Sprintf("nobody serves where clients go: P %v, S %v, traffic on %s", x.w.nodes[0].m.Phase, x.w.nodes[1].m.Phase, names[x.w.front.serving])
+}
+
+// served1 says whether one node serves, clients go there, and the other one is
+// where Table 1 has it. While an application cannot run it is enough that the
+// other node serves: clients are brought there by a person.
+func (w *world) served1(broken bool) bool {
+	for i := range w.nodes {
+		nd, other := &w.nodes[i], &w.nodes[1-i]
+		if !nd.door || nd.m.Phase != ha.InActive || nd.bad || other.m.Phase == ha.InActive {
+			continue
+		}
+		switch other.m.Phase {
+		case ha.InStandby, ha.InSuspect, ha.InHeld, ha.InDeciding, ha.OutSuperseded:
+			return broken || int(w.front.serving) == i
+		}
+		return broken
+	}
+	return false
 }
 
 // A hashSet is a set of numbers with open addressing.

@@ -85,6 +85,9 @@ func (x *walk) step(n uint8, e ha.Event, wake bool) {
 	nd := &x.w.nodes[n]
 	x.count(n, e)
 	before := nd.m
+	if x.mutant.floorNow {
+		e.Floor = nd.m.Revision
+	}
 	x.acts[n] = x.acts[n][:0]
 	if wake {
 		nd.m, x.acts[n] = x.mc[n].Wake(nd.m, now, x.acts[n])
@@ -98,6 +101,13 @@ func (x *walk) step(n uint8, e ha.Event, wake bool) {
 	}
 	if x.seen != nil {
 		x.seen(n, nd.m.Phase, acts)
+	}
+	if x.mutant.first {
+		nd.m.PeerFirst = false
+	}
+	if nd.later != 0 && nd.m.Phase != before.Phase {
+		x.tell(n, ha.Event{On: ha.On(nd.later - 1)})
+		nd.later = 0
 	}
 	x.event = e
 	for _, a := range acts {
@@ -131,9 +141,14 @@ func (x *walk) do(n uint8, a ha.MemberAct) {
 	case ha.DoFinishCommit:
 		nd.commit = 0
 		x.tell(n, ha.Event{On: ha.OnCommitDone})
+	case ha.DoLater:
+		nd.later = uint8(x.event.On) + 1
 	case ha.DoAllowCommit:
 		if nd.app != stopped {
 			x.fail("I6", "a copy goes live under an application")
+		}
+		if x.event.Epoch < nd.m.Seen {
+			x.fail("I6", "a copy goes live from a node that served before the present one")
 		}
 		nd.commit = 3
 	case ha.DoStartApp:
@@ -154,7 +169,9 @@ func (x *walk) do(n uint8, a ha.MemberAct) {
 		x.tell(n, ha.Event{On: ha.OnFenced})
 	case ha.DoBeat:
 		x.beat(n)
-		x.askFront(n)
+		if !x.mutant.noAsk {
+			x.askFront(n)
+		}
 	case ha.DoAskFronts:
 		x.askFront(n)
 	case ha.DoAskPeer, ha.DoLookPeer:
@@ -276,7 +293,11 @@ func (x *walk) request(n uint8, kind mail, a ha.MemberAct) {
 var silence = [mails]ha.On{mailTake: ha.OnLeaseUnanswered, mailRead: ha.OnRegisterSilent}
 
 func (x *walk) tellIf(n uint8, e ha.Event) {
-	if e.On != 0 {
+	switch e.On {
+	case 0:
+	case ha.OnLeaseUnanswered: // after a while
+		x.w.nodes[n].waits = true
+	default:
 		x.tell(n, e)
 	}
 }
@@ -395,7 +416,7 @@ func (x *walk) crash(n uint8) {
 // application (BindsTo), which takes a while.
 func (x *walk) kill(n uint8) {
 	nd := &x.w.nodes[n]
-	nd.m, nd.up, nd.paused, nd.door, nd.failed, nd.decide = ha.Member{}, false, 0, false, 0, 0
+	nd.m, nd.up, nd.paused, nd.door, nd.failed, nd.decide, nd.waits, nd.later, nd.asked = ha.Member{}, false, 0, false, 0, 0, false, 0, false
 	if nd.app != stopped && !x.mutant.unbound {
 		nd.app = stopping
 	}

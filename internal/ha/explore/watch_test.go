@@ -60,10 +60,11 @@ func (x *walk) open(n uint8) {
 	case nd.app != runs:
 		x.fail("I3", "%s opens the door before its application runs", names[n])
 	}
-	w.served, w.last, w.begun = max(w.served, epoch), n+1, true
-	if other := &w.nodes[1-n]; other.disk.Last == ha.Active {
+	if other := &w.nodes[1-n]; other.disk.Last == ha.Active && epoch > w.served {
 		other.stale = true
 	}
+	w.nodes[0].told, w.nodes[1].told = false, false
+	w.served, w.last = max(w.served, epoch), n+1
 }
 
 // count keeps the numbers that the machine keeps too, in another place.
@@ -72,10 +73,21 @@ func (x *walk) count(n uint8, e ha.Event) {
 	switch e.On {
 	case ha.OnBeatBad:
 		nd.failed = min(nd.failed+1, 9)
+		nd.stood = e.Heard && (e.Peer.State == ha.Standby || e.Peer.Coming)
 	case ha.OnBeatGood, ha.OnPeerAsks, ha.OnTilt:
+		nd.stood = false
 		nd.failed = 0
+	case ha.OnDisable:
+		x.w.alone = x.w.alone || x.documented() && nd.m.Phase == ha.InActive
 	case ha.OnModePrimary, ha.OnModeSecondary:
+		if o := &x.w.nodes[1-n].m; e.On == ha.OnModePrimary && x.documented() && (o.Handing || o.Phase != ha.InStandby && o.Phase != ha.InActive) {
+			x.w.alone = true // the command crosses the other node's own promotion: the guides do not limit it
+		}
 		nd.stale = false
+		if p := nd.m.Phase; e.On == ha.OnModeSecondary || p != ha.InActive && p != ha.InTaking && p != ha.InPromoting && p != ha.InRecording {
+			nd.asked = e.On == ha.OnModePrimary
+		}
+		nd.told = e.On == ha.OnModeSecondary && (nd.told || nd.m.Phase == ha.InActive)
 	case ha.OnLeaseRenewed, ha.OnAppStopped:
 		nd.dazed = false
 	}
@@ -86,7 +98,7 @@ func (x *walk) judge(n uint8, before ha.Member, e ha.Event) {
 	nd := &x.w.nodes[n]
 	m := &nd.m
 	if m.Phase == ha.InDeciding && before.Phase != ha.InDeciding &&
-		nd.failed < x.mc[n].Failures && e.On != ha.OnTrafficDecided && e.On != ha.OnPeerSays {
+		nd.failed < x.mc[n].Failures && e.On != ha.OnTrafficDecided && !(e.On == ha.OnPeerSays && e.Peer.Yielded) {
 		x.fail("I7", "%s decides after %d failed heartbeats", names[n], nd.failed)
 	}
 	if x.documented() && before.Phase == ha.InGate && m.Phase == ha.InPromoting && !x.w.nodes[1-n].live() {
@@ -101,8 +113,30 @@ func (x *walk) judge(n uint8, before ha.Member, e ha.Event) {
 	if nd.door && (m.Phase == ha.InDemoting && nd.app == stopped) {
 		x.fail("door", "%s has its door open in %v", names[n], m.Phase)
 	}
-	if blocked := before.Blocked && m.Phase == ha.InPromoting && before.Phase != ha.InPromoting && !m.Asked && !m.Returning; blocked && before.Phase == ha.InDeciding {
-		x.fail("blocked", "%s promotes itself while automation is blocked", names[n])
+	if p := m.Phase; before.Phase == ha.InWaiting && p != ha.InWaiting && p != ha.InTaking && p != ha.InPromoting {
+		nd.asked = false // the wait has ended
+	}
+	x.byItself(n, before, e)
+}
+
+// byItself looks at what a node does without a person.
+func (x *walk) byItself(n uint8, before ha.Member, e ha.Event) {
+	nd := &x.w.nodes[n]
+	m := &nd.m
+	if m.Phase == before.Phase || m.Asked {
+		return
+	}
+	begins := m.Phase == ha.InTaking || m.Phase == ha.InPromoting || m.Phase == ha.InWaiting && before.Phase == ha.InDeciding
+	pressed := e.On == ha.OnStepDown && !e.Firm && m.Phase == ha.InDemoting
+	switch {
+	case before.Blocked && (begins && before.Phase != ha.InGate && before.Phase != ha.InStarting && before.Phase != ha.InTaking && before.Phase != ha.InWaiting || pressed):
+		x.fail("blocked", "%s moves from %v to %v while automation is blocked", names[n], before.Phase, m.Phase)
+	case begins && nd.told && nd.stood && before.Phase == ha.InDeciding:
+		x.fail("told", "%s promotes itself before its peer may, though a person said mode secondary", names[n])
+	case pressed && x.w.front.held:
+		x.fail("hold", "%s steps down for a front that is held", names[n])
+	case pressed && nd.asked:
+		x.fail("asked", "%s steps down for what the fronts decided before a person promoted it", names[n])
 	}
 }
 
@@ -119,12 +153,15 @@ func (x *walk) look() {
 		if nd.door && nd.live() && nd.m.Phase != ha.InActive && nd.m.Phase != ha.InOff {
 			x.fail("door", "%s has its door open in %v", names[n], nd.m.Phase)
 		}
+		if p := nd.m.Phase; nd.live() && !nd.disk.Enabled && p != ha.InOff && p != ha.InStarting {
+			x.fail("off", "%s is disabled and %v", names[n], p)
+		}
 		if nd.decide > 12 {
 			x.fail("I8", "%s decides for ever", names[n])
 		}
 	}
 	f := &w.front
-	if to := &w.nodes[f.serving]; f.up && f.misses[f.serving] == 0 && to.door && to.app == runs && !to.frozen {
+	if to := &w.nodes[f.serving]; f.up && f.state[f.serving] == ha.Active && to.door && to.app == runs && !to.frozen {
 		other := &w.nodes[1-f.serving]
 		if other.door && other.app == runs && !other.frozen && other.m.Epoch > to.m.Epoch && f.epoch[1-f.serving] > to.m.Epoch {
 			x.fail("I1", "the front sends clients to %s, and knows of epoch %d", names[f.serving], f.epoch[1-f.serving])

@@ -42,6 +42,11 @@ type node struct {
 
 	failed uint8 // failed heartbeats in a row, counted again here
 	decide uint8 // ticks in DECIDING, FENCING or TAKING
+	told   bool  // a person said mode secondary, and nobody has served since
+	stood  bool  // the peer answered the last heartbeat and stood by
+	asked  bool  // a person said mode primary, and no front has left it since
+	waits  bool  // the register has not answered its request for the lease
+	later  uint8 // a command that waits for the phase to change, as On + 1
 	stale  bool  // the other has served since it did, and no person has spoken
 }
 
@@ -95,9 +100,8 @@ type world struct {
 	wishes   uint8 // of a person, left
 	served   uint64
 	last     uint8 // who opened its door last, as register.holder
-	begun    bool
-	alone    bool // profile documented: a node has served while its peer could not be asked
-	restored bool // the register has gone back: its lease protects nobody for a while
+	alone    bool  // profile documented: a node has served while its peer could not be asked
+	restored bool  // the register has gone back: its lease protects nobody for a while
 }
 
 // The links that can be cut, one direction each.

@@ -34,7 +34,7 @@ func writeCounters(to io.Writer, w watched) {
 	}
 	probes.WriteFigures(to, figures)
 	for _, family := range counters {
-		metrics.WriteMetadataIfNeeded(to, family.name, family.kind)
+		_, _ = fmt.Fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", family.name, family.help, family.name, family.kind)
 		for _, name := range w.Names() {
 			if g := w.find(name); g != nil {
 				family.write(to, family.name, g)
@@ -45,15 +45,15 @@ func writeCounters(to io.Writer, w watched) {
 }
 
 var counters = []struct {
-	name, kind string
-	write      func(to io.Writer, name string, g *group)
+	name, kind, help string
+	write            func(to io.Writer, name string, g *group)
 }{
-	{"understudy_turned_away_total", "counter", count(func(g *group) uint64 { return g.route.turnedAway.Load() })},
-	{"understudy_connections_closed_total", "counter", count(func(g *group) uint64 { return g.route.closed.Load() })},
-	{"understudy_requests_waiting", "gauge", func(to io.Writer, name string, g *group) {
+	{"understudy_turned_away_total", "counter", "Requests that the front answered 503 itself.", count(func(g *group) uint64 { return g.route.turnedAway.Load() })},
+	{"understudy_connections_closed_total", "counter", "Connections closed at a failover.", count(func(g *group) uint64 { return g.route.closed.Load() })},
+	{"understudy_requests_waiting", "gauge", "Requests that wait for a decision now.", func(to io.Writer, name string, g *group) {
 		metrics.WriteGaugeUint64(to, fmt.Sprintf("%s{group=%q}", name, g.name), uint64(max(0, g.route.waiting.Load()))) // #nosec G115 -- not negative
 	}},
-	{"understudy_connections", "gauge", func(to io.Writer, name string, g *group) {
+	{"understudy_connections", "gauge", "Connections open to the serving node.", func(to io.Writer, name string, g *group) {
 		open := 0
 		if s := g.route.choice.Load().serving; s != nil {
 			open = s.open()

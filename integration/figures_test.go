@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,5 +30,28 @@ func awaitFigure(t *testing.T, f *front, name string, want float64) {
 		return got == want
 	}) {
 		t.Fatalf("%s is %g, want %g", name, got, want)
+	}
+}
+
+func TestEveryFigureOfTheFrontStandsInTheReference(t *testing.T) {
+	t.Parallel()
+	reference, err := os.ReadFile("../docs/reference/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	core1, core2 := pair(t)
+	f := startFront(t, plan{nodes: []node{core1, core2}})
+	found := 0
+	for line := range strings.Lines(f.admin("/understudy/metrics")) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "# TYPE "), " ")
+		if !strings.HasPrefix(line, "# TYPE understudy_") {
+			continue
+		}
+		if found++; !strings.Contains(string(reference), "`"+name+"`") {
+			t.Errorf("docs/reference/metrics.md does not name %s", name)
+		}
+	}
+	if found < 15 {
+		t.Errorf("only %d figures", found)
 	}
 }

@@ -43,6 +43,10 @@ func Cures(g Group) []Cure {
 		return []Cure{{"As soon as " + g.Order[0] + " is Active again", command("resume", g.Name, "")}}
 	case ha.NoStandby:
 		return []Cure{{"It decides by itself as soon as a node after " + g.Serving + " reads Standby, or " + g.Serving + " comes back.", ""}}
+	case ha.RegisterLost:
+		return []Cure{{"It decides again as soon as the register can be reached: see docs/reference/register.md.", ""}}
+	case ha.RegisterBack:
+		return []Cure{{"To put into the register that " + g.Serving + " serves", command("switch", g.Name, "--to "+g.Serving+" --force")}}
 	case ha.NoQuorum:
 		return []Cure{
 			{"It moves by itself as soon as most watchers read " + g.Serving + " down: see that they run and reach the register.", ""},

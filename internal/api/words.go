@@ -64,6 +64,10 @@ func unarmed(g Group) string {
 	switch g.ArmedWhy {
 	case ha.Held:
 		return "routing is held"
+	case ha.RegisterLost:
+		return "the register cannot be reached"
+	case ha.RegisterBack:
+		return "the register holds less than this host knows"
 	case ha.LastInOrder:
 		return "no node follows it in the order"
 	case ha.NeedsOperator:
@@ -112,6 +116,10 @@ func Because(g Group) string {
 		return missing(g)
 	case ha.Held:
 		return fmt.Sprintf("%s is down, but routing is held.", s)
+	case ha.RegisterLost:
+		return fmt.Sprintf("%s is down, but the register cannot be reached, so nothing is decided here.", s)
+	case ha.RegisterBack:
+		return fmt.Sprintf("%s is down, but the register holds less than this host knows, so nothing is decided.", s)
 	case ha.LastInOrder:
 		return s + " is down, and no node follows it in the order."
 	case ha.FailedOver:

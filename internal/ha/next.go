@@ -30,6 +30,8 @@ func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
 		return stay(t, v, serving, rules, now)
 	case !serving.Down():
 		return Decision{Wait, Missing, 4, "", "", Silent}
+	case t.Adrift != "":
+		return Decision{Wait, t.Adrift, 5, "", "", Alarmed}
 	case t.Hold != nil:
 		return Decision{Wait, Held, 5, "", "", Alarmed}
 	}
@@ -112,6 +114,8 @@ func Armed(t Traffic, v View, rules Rules, now time.Time) (to string, why Reason
 	switch {
 	case t.Serving == "":
 		return "", Next(t, v, rules, now).Reason
+	case t.Adrift != "":
+		return "", t.Adrift
 	case t.Hold != nil:
 		return "", Held
 	}
@@ -120,7 +124,7 @@ func Armed(t Traffic, v View, rules Rules, now time.Time) (to string, why Reason
 	switch {
 	case d.Reason != FailedOver:
 		return "", d.Reason
-	case !rules.Majority(1 + serving.Watching):
+	case !rules.Majority(1+serving.Watching, serving.Watching):
 		return "", NoQuorum
 	}
 	return d.To, ""

@@ -11,6 +11,7 @@ import (
 // evidence for the other watchers of the group, and counts in the rule only
 // together with theirs.
 type Vote struct {
+	Watcher string      `json:"watcher,omitempty"` // who says it; the register knows
 	Group   string      `json:"group"`
 	Epoch   uint64      `json:"epoch"`   // of the Traffic in force there
 	Serving string      `json:"serving"` // empty: that watcher does not know who serves
@@ -97,8 +98,14 @@ func (v View) Second(node string, watching, down int) View {
 	return next
 }
 
-// Majority says whether n watchers are more than half of the configured ones.
-func (r Rules) Majority(n int) bool { return 2*n > r.Watchers }
+// Majority says whether n watchers are more than half: of the configured ones,
+// or of this one and those that are there beside it, if those are more.
+func (r Rules) Majority(n, beside int) bool {
+	if r.Watchers <= 1 {
+		return true
+	}
+	return 2*n > max(r.Watchers, 1+beside)
+}
 
 // Grace is how long after a watcher has found the serving node down the others
 // may need to find that too: an interval until their next probe, and fall
@@ -113,7 +120,7 @@ func (r Rules) Grace() time.Duration {
 // higher epoch is only given when the old one has ended.
 func (r Rules) agreed(d Decision, serving Sight, now time.Time) Decision {
 	switch {
-	case d.Verb != FailOver, r.Majority(1 + serving.Seconded):
+	case d.Verb != FailOver, r.Majority(1+serving.Seconded, serving.Watching):
 		return d
 	case d.Row == 9 && r.OnPromoted == PromotedEpoch && r.LeaseShared:
 		return d

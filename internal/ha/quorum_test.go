@@ -27,9 +27,15 @@ func TestWatchersDecideByMoreThanHalf(t *testing.T) {
 	t.Parallel()
 	for watchers, least := range []int{1, 1, 2, 2, 3, 3, 4, 4} {
 		r := ha.Rules{Watchers: watchers}
-		if r.Majority(least-1) && least > 1 || !r.Majority(least) {
+		if r.Majority(least-1, 0) && least > 1 || !r.Majority(least, 0) {
 			t.Errorf("of %d watchers the least majority is not %d", watchers, least)
 		}
+	}
+	if r := (ha.Rules{Watchers: 3}); !r.Majority(2, 2) || r.Majority(2, 3) || !r.Majority(3, 3) || r.Majority(3, 5) {
+		t.Error("watchers beyond the configured ones do not count")
+	}
+	if !(ha.Rules{Watchers: 1}).Majority(1, 5) || !(ha.Rules{}).Majority(1, 5) {
+		t.Error("a watcher that is configured to be alone does not decide alone")
 	}
 }
 
@@ -114,7 +120,7 @@ func TestNoFailoverWithoutAMajorityThatReadsTheServingNodeDown(t *testing.T) {
 		tr, v, rules := drawGroup(t)
 		rules.Watchers = rapid.SampledFrom([]int{0, 1, 3, 5, 7}).Draw(t, "watchers")
 		rules.LeaseShared = rapid.Bool().Draw(t, "lease shared")
-		watching := rapid.IntRange(0, max(0, rules.Watchers-1)).Draw(t, "watching")
+		watching := rapid.IntRange(0, max(0, rules.Watchers+1)).Draw(t, "watching")
 		down := rapid.IntRange(0, watching).Draw(t, "down")
 		v = v.Second(tr.Serving, watching, down)
 		alone := rules
@@ -127,7 +133,7 @@ func TestNoFailoverWithoutAMajorityThatReadsTheServingNodeDown(t *testing.T) {
 			return
 		}
 		proof := free.Row == 9 && rules.OnPromoted == ha.PromotedEpoch && rules.LeaseShared
-		agreed := rules.Watchers <= 1 || (1+down)*2 > rules.Watchers
+		agreed := rules.Watchers <= 1 || (1+down)*2 > max(rules.Watchers, 1+watching)
 		switch late := now.Sub(v.Of(tr.Serving).DownAt) >= rules.Grace(); {
 		case agreed || proof:
 			moved++
@@ -184,4 +190,22 @@ func TestNoWatcherFailsOverWhileMostReadTheNodeGood(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestATrafficAdriftIsBorneOutAgainByAPersonOnly(t *testing.T) {
+	t.Parallel()
+	last := ha.Traffic{Group: "core", Epoch: 7, Order: []string{"a", "b"}, Serving: "a", Since: now, At: now, Cause: ha.Started}
+	adrift := &ha.Adrift{Reason: ha.RegisterBack, Why: "etcd holds epoch 3", Last: last}
+	tr := adrift.Traffic()
+	if tr.Adrift != ha.RegisterBack || tr.Serving != "a" || adrift.Last.Adrift != "" || adrift.Error() != "etcd holds epoch 3" {
+		t.Errorf("%+v", tr)
+	}
+	v := ha.NewView(tr.Order).Observe(ha.Reading{Node: "b", State: ha.Active, Epoch: 9, At: now}, "a", 3)
+	if _, learned := ha.Learn(tr, v, now); learned {
+		t.Error("a traffic adrift learned a node epoch")
+	}
+	next, err := ha.Switch(tr, v, ha.DefaultRules(), ha.Wish{To: "b", Force: true, Actor: "ann", Reason: "restored"}, now)
+	if err != nil || next.Adrift != "" || next.Epoch != 8 || !next.Forced {
+		t.Errorf("%+v, %v", next, err)
+	}
 }

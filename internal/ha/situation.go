@@ -45,6 +45,9 @@ func (s *Situation) Alarms() []Reason {
 	if s.Decision.Alarm == Alarmed {
 		alarms = append(alarms, s.Decision.Reason)
 	}
+	if a := s.Traffic.Adrift; a != "" && a != s.Decision.Reason {
+		alarms = append(alarms, a)
+	}
 	if s.Traffic.Hold.Overdue(s.At) {
 		alarms = append(alarms, Overdue)
 	}
@@ -102,3 +105,22 @@ type Damaged struct {
 }
 
 func (d *Damaged) Error() string { return fmt.Sprintf("stored traffic is damaged: %s", d.Why) }
+
+// Adrift is a register's error where it does not bear out what this host knows
+// to have been in force last: it cannot be reached (RegisterLost), or holds
+// less (RegisterBack), as after an old backup was put back. Clients are sent on
+// by the last known Traffic, and nothing is decided.
+type Adrift struct {
+	Reason Reason
+	Why    string // one sentence that names the place
+	Last   Traffic
+}
+
+func (a *Adrift) Error() string { return a.Why }
+
+// Traffic gives the last known Traffic, marked as adrift.
+func (a *Adrift) Traffic() Traffic {
+	t := a.Last
+	t.Adrift = a.Reason
+	return t
+}

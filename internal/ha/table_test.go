@@ -168,7 +168,16 @@ func (s *scene) take(f fact) {
 	case "not armed for":
 		s.unarmed = length(f, f.value)
 	case "register":
-		s.stuck = f.value == "cannot be written"
+		switch f.value {
+		case "cannot be written":
+			s.stuck = true
+		case "cannot be reached":
+			s.traffic.Adrift = ha.RegisterLost
+		case "went back":
+			s.traffic.Adrift = ha.RegisterBack
+		default:
+			fail(f.at, "unknown state of the register %q", f.value)
+		}
 	case "seen epoch":
 		node, n, _ := strings.Cut(f.value, " ")
 		if s.traffic.NodeEpochs == nil {

@@ -27,6 +27,10 @@ type Traffic struct {
 	NodeEpochs map[string]uint64 `json:"node_epochs,omitempty"` // the highest X-Understudy-Epoch seen of each node
 	QueueUntil time.Time         `json:"queue_until,omitzero"`  // every request waits until then: a planned swap's freeze
 
+	// Adrift is why the register does not bear this value out, empty while it
+	// does: see the type of that name. It is never stored.
+	Adrift Reason `json:"-"`
+
 	// Provisional is the node that gets requests while nobody is known to
 	// serve: see Provide. It is never stored.
 	Provisional string `json:"-"`
@@ -99,7 +103,7 @@ func (r Rules) Due(last Reading, urgent bool) time.Time {
 // changed gives a copy of t one epoch later.
 func (t Traffic) changed(cause Reason, v View, now time.Time) Traffic {
 	t.Epoch++
-	t.At, t.Cause = now, cause
+	t.At, t.Cause, t.Adrift = now, cause, ""
 	t.Actor, t.Claimed, t.Words, t.Forced = "", false, "", false
 	t.Order = slices.Clone(t.Order)
 	t.Evidence = v.evidence()
@@ -156,10 +160,10 @@ func Apply(t Traffic, d Decision, v View, now time.Time) Traffic {
 }
 
 // Learn gives t with the node epochs of the view where they are higher, one
-// epoch later, and whether there was one. While nobody is known to serve it
-// learns nothing: a Lost Traffic must not be stored.
+// epoch later, and whether there was one. While nobody is known to serve, or the
+// register does not bear t out, it learns nothing: that must not be stored.
 func Learn(t Traffic, v View, now time.Time) (Traffic, bool) {
-	if t.Serving == "" {
+	if t.Serving == "" || t.Adrift != "" {
 		return t, false
 	}
 	var learned map[string]uint64

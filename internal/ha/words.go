@@ -110,6 +110,8 @@ const (
 	Serving          Reason = "serving"            // 3
 	Missing          Reason = "missing"            // 4
 	Held             Reason = "held"               // 5
+	RegisterLost     Reason = "register_lost"      // 5: the register cannot be reached since the start
+	RegisterBack     Reason = "register_back"      // 5: the register holds less than this host knows
 	LastInOrder      Reason = "last_in_order"      // 6
 	FailedOver       Reason = "failed_over"        // 7, 11
 	NeedsOperator    Reason = "needs_operator"     // 8, 12

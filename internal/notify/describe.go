@@ -36,7 +36,7 @@ var (
 	decisionAlarms = []ha.Reason{
 		ha.Unknown, ha.DualActive, ha.Unpromoted, ha.Held, ha.LastInOrder, ha.NeedsOperator, ha.Stranded, ha.NoStandby, ha.NoQuorum, ha.NotStored,
 	}
-	holdAlarms   = []ha.Reason{ha.Overdue}
+	holdAlarms   = []ha.Reason{ha.Overdue, ha.RegisterLost, ha.RegisterBack}
 	armingAlarms = []ha.Reason{ha.NotArmed}
 )
 

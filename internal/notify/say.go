@@ -80,6 +80,12 @@ func sayAlarm(reason ha.Reason, s ha.Situation) (text, do string) {
 	case ha.NoStandby:
 		text = down + ", and no node is ready to take over"
 		do = "Repair it or bring a stand-by up; the evidence: understudy why " + group
+	case ha.RegisterLost:
+		text = "the register cannot be reached since the start; clients are still sent to " + node + ", as last known here, and nothing is decided"
+		do = "See that its members run and can be reached from here; it goes on by itself."
+	case ha.RegisterBack:
+		text = "the register holds less than this host knows, as after an old backup; clients are still sent to " + node + " and nothing is decided"
+		do = "Find out which node has the current data, then: " + move("NODE --force")
 	case ha.NoQuorum:
 		text = down + " as seen from here, but too few of the other watchers read it down, so traffic does not move to " + other
 		do = "See that the other watchers run and reach the register; if it is down indeed: " + move(other)

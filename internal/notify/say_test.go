@@ -86,6 +86,9 @@ func everyKind(t *testing.T) map[string]Message {
 			{Node: "core1", Last: ha.Reading{Node: "core1", Cause: ha.Refused, At: day}, Misses: 3, DownAt: day},
 			{Node: "core2", Last: ha.Reading{Node: "core2", State: ha.Standby, At: day.Add(time.Second)}},
 		}, ha.Rules{Fall: 3, Watchers: 3}, day.Add(time.Minute)))
+	for _, r := range []ha.Reason{ha.RegisterLost, ha.RegisterBack} {
+		said[string(r)] = alarm(r, ha.Situation{Traffic: ha.Traffic{Group: "mdm", Epoch: 1, Order: []string{"core1", "core2"}, Serving: "core1", Adrift: r}})
+	}
 	return said
 }
 

@@ -230,8 +230,9 @@ func TestUnderAHoldHAProxyStaysWhereItIs(t *testing.T) {
 	b.expect("core1")
 }
 
-// HAProxy goes on with the same node when nobody answers its agent check. The
-// time is short here and a minute in a soak; nothing depends on it.
+// HAProxy goes on with the same node when its agent check is taken by nobody,
+// or by a process that does not answer. The times are short here and a minute
+// in a soak; nothing depends on them.
 func TestHAProxyOutlivesTheSidecar(t *testing.T) {
 	t.Parallel()
 	core1, core2 := pair(t)
@@ -242,8 +243,12 @@ func TestHAProxyOutlivesTheSidecar(t *testing.T) {
 	b.expect("core2")
 	core2.Set(ha.Active)
 	core1.Start()
-	s.kill()
+	s.signal(syscall.SIGSTOP)
 	b.expectOnly("core2", core1, time.Duration(rounds(6, 60))*time.Second)
+	s.signal(syscall.SIGCONT)
+	b.expectOnly("core2", core1, 2*time.Second)
+	s.kill()
+	b.expectOnly("core2", core1, time.Duration(rounds(4, 60))*time.Second)
 	s.start()
 	s.expectRow(row{1, api.Stay, ha.DualActive, "core1", "alarm"})
 	b.expectOnly("core2", core1, 3*time.Second)

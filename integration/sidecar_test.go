@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/register"
@@ -441,5 +444,33 @@ func TestTheRegisterOfASidecarIsTheFronts(t *testing.T) {
 	got, err := r.Load(t.Context(), "mdm")
 	if err != nil || got.Serving != "core1" || got.Epoch != 1 {
 		t.Errorf("stored is %+v, %v", got, err)
+	}
+}
+
+func TestTheFiguresOfASidecarCanBeScraped(t *testing.T) {
+	t.Parallel()
+	core1, core2 := localPair(t)
+	s := startSidecar(t, plan{nodes: []node{core1, core2}})
+	s.expectAnswers("core1")
+	text := s.admin("/understudy/metrics")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for name, least := range map[string]float64{
+		"understudy_serving": 1, "understudy_probes_total": 2, "understudy_proxy_answers_total": 3, "understudy_proxy_agent_total": 2,
+		"understudy_config_last_reload_successful": 1, "understudy_watcher_stale": 0, "understudy_proxy_stale_groups": 0, "understudy_epoch": 1,
+	} {
+		f, total := families[name], 0.0
+		for _, m := range f.GetMetric() {
+			total += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+		}
+		if f == nil || total < least {
+			t.Errorf("%s is %g, want at least %g", name, total, least)
+		}
+		if strings.Count(text, "# TYPE "+name+" ") > 1 {
+			t.Errorf("%s has its type twice", name)
+		}
 	}
 }

@@ -23,6 +23,8 @@ type desk struct {
 	address string
 	guard   atomic.Pointer[guard] // nil: a unix socket, guarded by its permissions
 	clients atomic.Int64
+	refused atomic.Uint64 // requests turned away
+	told    atomic.Int64  // when the log was last told of that, Unix seconds
 	log     *slog.Logger
 	ended   chan struct{}
 }
@@ -74,12 +76,22 @@ func (d *desk) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := d.guard.Load().who(r)
 		if !ok {
-			d.log.Warn("turned away", "from", r.RemoteAddr, "method", r.Method)
+			d.turnAway(r)
 			unknown(w)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actorKey{}, name)))
 	})
+}
+
+// turnAway counts one whom the guard does not know, and tells the log, but not
+// as often as somebody may ask.
+func (d *desk) turnAway(r *http.Request) {
+	total := d.refused.Add(1)
+	now, last := time.Now().Unix(), d.told.Load()
+	if now-last >= 10 && d.told.CompareAndSwap(last, now) {
+		d.log.Warn("somebody without a known token was turned away", "from", r.RemoteAddr, "method", r.Method, "in_all", total)
+	}
 }
 
 // unauthorized is the code of the answer to those whom the guard does not know.

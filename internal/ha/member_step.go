@@ -105,6 +105,18 @@ func (m *Member) over(now Instant) Timer {
 	return timers
 }
 
+// Look gives the row by which a Member would act on an event, and whether there
+// is one.
+func (mc *Machine) Look(m Member, e Event, now Instant) (Row, bool) {
+	l := look{mc, &m, &e, now}
+	l.learn()
+	at, ok := l.row()
+	if !ok {
+		return Row{}, false
+	}
+	return mc.table.Rows[at], true
+}
+
 // one makes the step of one event.
 func (mc *Machine) one(m Member, e Event, now Instant, acts []MemberAct) (Member, []MemberAct) {
 	before, first := m.Kept, len(acts)
@@ -215,6 +227,8 @@ func (l look) learn() {
 		m.Commit = e.Committing
 	case OnCommitDone:
 		m.Commit = false
+	case OnTrafficDecided:
+		m.Seen = max(m.Seen, e.Epoch)
 	case OnSyncEnded:
 		m.Syncing = false
 	case OnBlock, OnUnblock:

@@ -28,7 +28,7 @@ type place struct {
 func (c place) search(x *walk, most int) *search {
 	s := newSearch(x, c.scope, most)
 	s.free = c.profile == ha.Documented || c.name == "register goes back"
-	if c.scope.wishes == 0 && c.scope.front {
+	if c.scope.front {
 		s.quiet = 25
 	}
 	return s
@@ -89,6 +89,7 @@ var small = []place{
 	{"network", ha.Safe, scope{faults: 2, kinds: []moveKind{cutLink, crashNode}, links: everyLink, front: true, orders: 2}},
 	{"engine", ha.Safe, scope{faults: 2, kinds: []moveKind{killEngine, pauseEngine, crashNode, appFails, startFails, beginCommit, beginOld}, front: true, orders: 2}},
 	{"late mail", ha.Safe, scope{faults: 2, kinds: []moveKind{crashNode, cutLink}, links: []uint8{2, 3, 6}, mails: everyMail, die: true, front: true, orders: 2}},
+	{"engine and network", ha.Safe, scope{faults: 2, kinds: []moveKind{pauseEngine, killEngine, cutLink}, links: []uint8{0, 2, 6}, front: true, orders: 2}},
 	{"traffic and start", ha.Safe, scope{faults: 2, kinds: []moveKind{cutLink, startFails}, links: []uint8{6}, front: true, orders: 1}},
 	{"no front", ha.Safe, scope{faults: 3, kinds: []moveKind{cutLink, crashNode}, links: []uint8{2, 3, 5}, mails: []mail{mailTake, mailRead}, orders: 2}},
 	{"freeze", ha.Safe, scope{faults: 3, kinds: []moveKind{freezeNode, cutLink}, links: []uint8{1, 7}, front: true, orders: 2}},

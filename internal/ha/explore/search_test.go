@@ -244,12 +244,57 @@ func (s *search) rest() string {
 	x := s.x
 	back := x.w
 	defer func() { x.w = back }()
+	if s.scope.wishes > 0 {
+		s.rested++
+		return wayOut(x)
+	}
 	for _, why := range []string{heal(x), quieten(x, 45)} {
 		if why != "" {
 			return why
 		}
 	}
 	s.rested++
+	return ""
+}
+
+// wayOut is invariant I9: from everywhere a person finds the way back to the
+// first row of Table 1, the Primary Active and the Secondary in Standby.
+func wayOut(x *walk) string {
+	if why := heal(x); why != "" {
+		return why
+	}
+	w := &x.w
+	w.nodes[0].broken, w.nodes[1].broken = false, false
+	settle := func() {
+		for i := range 14 {
+			x.make(move{kind: passTick, arg: uint8(i % 2)})
+		}
+	}
+	say := func(k moveKind, n uint8) {
+		w.wishes = 9
+		x.make(move{kind: k, node: n})
+		settle()
+	}
+	settle()
+	for n := range uint8(2) {
+		if w.nodes[n].m.Phase == ha.InOff {
+			say(modeSecondary, n)
+			say(haEnable, n)
+		}
+		say(unblock, n)
+	}
+	say(releaseFront, 0)
+	if w.nodes[1].m.Phase < ha.InStandby || w.nodes[1].m.Phase > ha.InHeld {
+		say(modeSecondary, 1)
+	}
+	say(modePrimary, 0)
+	if w.nodes[1].m.Phase != ha.InStandby {
+		say(modeSecondary, 1)
+	}
+	say(resumeFront, 0)
+	if p, s := &w.nodes[0], &w.nodes[1]; p.m.Phase != ha.InActive || !p.door || s.m.Phase != ha.InStandby {
+		return fmt.Sprintf("no way back to Table 1's first row: P %v, S %v", p.m.Phase, s.m.Phase)
+	}
 	return ""
 }
 
@@ -296,7 +341,7 @@ func quieten(x *walk, ticks int) string {
 		}
 	}
 	for i := range w.nodes {
-		if nd, other := &w.nodes[i], &w.nodes[1-i]; (nd.broken || nd.bad) && other.m.Phase == ha.OutSuperseded {
+		if nd, other := &w.nodes[i], &w.nodes[1-i]; (nd.broken || nd.bad) && other.m.Phase == ha.OutSuperseded && other.stale {
 			return "" // only a person may let the other one serve
 		}
 	}

@@ -113,6 +113,9 @@ func (x *walk) judge(n uint8, before ha.Member, e ha.Event) {
 	if nd.door && (m.Phase == ha.InDemoting && nd.app == stopped) {
 		x.fail("door", "%s has its door open in %v", names[n], m.Phase)
 	}
+	if x.documented() && m.Phase == ha.InPromoting && before.Phase != ha.InPromoting && m.Seen < x.w.served && m.Served < x.w.served && !x.w.nodes[1-n].live() {
+		x.w.alone = true // it was down when the other served last, and cannot ask
+	}
 	if p := m.Phase; before.Phase == ha.InWaiting && p != ha.InWaiting && p != ha.InTaking && p != ha.InPromoting {
 		nd.asked = false // the wait has ended
 	}
@@ -155,6 +158,9 @@ func (x *walk) look() {
 		}
 		if p := nd.m.Phase; nd.live() && !nd.disk.Enabled && p != ha.InOff && p != ha.InStarting {
 			x.fail("off", "%s is disabled and %v", names[n], p)
+		}
+		if nd.live() && nd.m.Phase == ha.OutSuperseded && nd.disk.Last != ha.Active {
+			x.fail("standby", "%s stood by and is superseded", names[n])
 		}
 		if nd.decide > 12 {
 			x.fail("I8", "%s decides for ever", names[n])

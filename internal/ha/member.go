@@ -6,6 +6,9 @@ import "time"
 // goes on while it is suspended (CLOCK_BOOTTIME). 0 is never.
 type Instant time.Duration
 
+// off is the instant of a timer that does not run.
+const off Instant = 0
+
 // After gives the instant a while later.
 func (i Instant) After(d time.Duration) Instant { return i + Instant(d) }
 
@@ -37,17 +40,17 @@ type Member struct {
 	Back  Phase // where a promotion leads that fails
 	After Phase // where DEMOTING leads
 
-	Misses    uint8 // failed heartbeats in a row
-	Starts    uint8 // tries to start the application in this promotion
-	Asked     bool  // a person wants this promotion
-	Returning bool  // it was Active and comes back by itself
-	Handing   bool  // it has asked the peer to step down, for traffic is here
-	PeerHeard bool  // its engine answered the last heartbeat
-	PeerFirst bool  // the peer answers, stands by or is coming, and this node served last
-	Resting   bool  // a start failed; HELD does not try again before its retry
-	Failed    bool  // its last start failed, so that it asks no peer that is well to make room
-	Unfit     bool  // the engine has found a reason not to promote
-	Commit    bool  // a copy is going live: that is finished before anything else
+	Misses    int  // failed heartbeats in a row
+	Starts    int  // tries to start the application in this promotion
+	Asked     bool // a person wants this promotion
+	Returning bool // it was Active and comes back by itself
+	Handing   bool // it has asked the peer to step down, for traffic is here
+	PeerHeard bool // its engine answered the last heartbeat
+	PeerFirst bool // the peer answers, stands by or is coming, and this node served last
+	Resting   bool // a start failed; HELD does not try again before its retry
+	Failed    bool // its last start failed, so that it asks no peer that is well to make room
+	Unfit     bool // the engine has found a reason not to promote
+	Commit    bool // a copy is going live: that is finished before anything else
 	Syncing   bool
 	AppBad    bool // its check fails
 

@@ -135,8 +135,11 @@ func (d Do) number(m *Member, e *Event) uint64 {
 	case DoRaiseRegister:
 		return m.known()
 	}
-	return 0
+	return none
 }
+
+// none is the number of an act that has none.
+var none uint64
 
 // known gives the highest epoch that the Member knows of.
 func (m *Member) known() uint64 { return max(m.Epoch, m.Seen) }
@@ -183,7 +186,8 @@ func (l look) passing(d Do) {
 	case NoteMiss:
 		m.Misses = min(m.Misses+1, l.mc.Failures)
 	case NoteNoMiss:
-		m.Misses, m.Asked, m.Returning, m.Handing, m.Resting, m.Starts = 0, false, false, false, false, 0
+		m.Misses, m.Starts = 0, 0
+		m.Asked, m.Returning, m.Handing, m.Resting = false, false, false, false
 	case NoteWell:
 		m.Misses = 0
 	case NoteBack:
@@ -243,7 +247,7 @@ func (l look) epoch() {
 		return
 	}
 	next := m.known() + 1
-	for next%epochStep != uint64(l.mc.Place)%epochStep {
+	for place := uint64(l.mc.Place); next%epochStep != place%epochStep; {
 		next++
 	}
 	m.Epoch = next

@@ -80,11 +80,11 @@ func (t Table) Text(s Safety) string {
 // quiet says whether nothing happens in a row.
 func (r Row) quiet() bool { return r.To == ToStay && len(r.Do)+len(r.End) == 0 }
 
-func given(conds []Cond) string {
-	if len(conds) == 0 {
+func given(list []Cond) string {
+	if len(list) == 0 {
 		return ""
 	}
-	return " [" + words(conds) + "]"
+	return " [" + words(list) + "]"
 }
 
 // does gives what a row does and where it leads.

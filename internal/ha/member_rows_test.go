@@ -25,7 +25,7 @@ type occasion struct {
 // and neighbouring ones are frequent.
 func drawFor(r *rand.Rand, row ha.Row) occasion {
 	s := occasion{settings: ha.DefaultSettings()}
-	s.settings.Place = uint8(1 + r.IntN(2))
+	s.settings.Place = 1 + r.IntN(2)
 	s.settings.Profile = ha.Safety(r.IntN(2))
 	s.settings.Failures, s.settings.StartTries = 3, 1
 	fillAny(r, reflect.ValueOf(&s.member).Elem())
@@ -57,6 +57,8 @@ func fillAny(r *rand.Rand, v reflect.Value) {
 			f.SetBool(r.IntN(2) == 0)
 		case reflect.Uint8:
 			f.SetUint(uint64(r.IntN(3)))
+		case reflect.Int:
+			f.SetInt(int64(r.IntN(3)))
 		case reflect.Uint64:
 			f.SetUint(uint64(r.IntN(6)))
 		case reflect.Struct:

@@ -10,18 +10,18 @@ import (
 // guide, HA best practice recommendations).
 type Settings struct {
 	Profile Safety
-	Place   uint8 // of this node in the order: 1 for the Primary, at most 4
-	Servers uint8 // nodes in the order
+	Place   int // of this node in the order: 1 for the Primary, at most 4
+	Servers int // nodes in the order
 
 	HeartbeatInterval time.Duration // from a good heartbeat to the next
-	Failures          uint8         // Consecutive Heartbeat failures before failover
+	Failures          int           // Consecutive Heartbeat failures before failover
 	RecheckInterval   time.Duration // from a failed heartbeat to the next
 	AttemptTimeout    time.Duration // of one heartbeat, over all its paths
 	KeepInStandby     bool          // If Failure Detected: Keep in Standby
 	PromotionHold     time.Duration // from the last failure to the promotion, so that traffic may decide first
 	PromotionTime     time.Duration // nobody has served for so long: a node that gave up may try again
 	Fence             bool          // a fence command must have said that the peer is off
-	StartTries        uint8         // of the application, at least 1
+	StartTries        int           // of the application, at least 1
 	StopTimeout       time.Duration // the application is killed after it
 	AppFail           time.Duration // how long the application may fail before safe gives up the lease
 
@@ -125,7 +125,7 @@ func (s Settings) ranges() []string {
 		{"Heartbeat Interval", s.HeartbeatInterval, tick},
 		{"Re-check interval", s.RecheckInterval, tick},
 		{"attempt timeout", s.AttemptTimeout, tick},
-		{"promotion hold", s.PromotionHold, 0},
+		{"promotion hold", s.PromotionHold, time.Duration(0)},
 		{"promotion time", s.PromotionTime, tick},
 		{"stop timeout", s.StopTimeout, tick},
 		{"app_fail", s.AppFail, tick},

@@ -89,7 +89,7 @@ func (mc *Machine) Wake(m Member, now Instant, acts []MemberAct) (Member, []Memb
 		if t == timers {
 			break
 		}
-		m.Timers[t] = 0
+		m.Timers[t] = off
 		m, acts = mc.one(m, Event{On: t.event(), Unfit: m.Unfit}, now, acts)
 	}
 	return m, acts
@@ -142,11 +142,11 @@ func (l look) row() (uint16, bool) {
 			return i, true
 		}
 	}
-	return 0, false
+	return uint16(0), false
 }
 
-func (l look) all(conds []Cond) bool {
-	for _, c := range conds {
+func (l look) all(list []Cond) bool {
+	for _, c := range list {
 		if !c.holds(l) {
 			return false
 		}
@@ -172,7 +172,7 @@ func (l look) follow(at uint16, acts []MemberAct) []MemberAct {
 		m.Phase = to
 		for t := range m.Timers {
 			if !outlives(Timer(t), to) {
-				m.Timers[t] = 0
+				m.Timers[t] = off
 			}
 		}
 		acts = l.do(l.mc.table.Entry[to], at, acts)
@@ -277,7 +277,7 @@ func (l look) time(d Do) {
 	s := &l.mc.Settings
 	switch d {
 	case TimeBeatNow:
-		set(AtBeat, 0)
+		set(AtBeat, time.Duration(0))
 	case TimeBeatGood:
 		set(AtBeat, s.HeartbeatInterval)
 	case TimeBeatBad:
@@ -285,7 +285,7 @@ func (l look) time(d Do) {
 	case TimeHoldStart:
 		set(AtHold, s.PromotionHold)
 	case TimeHoldNow:
-		set(AtHold, 0)
+		set(AtHold, time.Duration(0))
 	case TimeHoldAgain:
 		set(AtHold, s.RecheckInterval)
 	case TimeLease:
@@ -300,11 +300,11 @@ func (l look) time(d Do) {
 	case TimeAppStart:
 		set(AtApp, s.AppFail)
 	case TimeAppStop:
-		l.m.Timers[AtApp] = 0
+		l.m.Timers[AtApp] = off
 	case TimeAbsentStart:
 		set(AtAbsent, s.PromotionTime)
 	case TimeAbsentStop:
-		l.m.Timers[AtAbsent] = 0
+		l.m.Timers[AtAbsent] = off
 	case TimeRetryStart:
 		set(AtRetry, s.Retry)
 	case TimeRestStart:

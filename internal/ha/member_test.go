@@ -41,8 +41,12 @@ func TestEachFaultOfTheSettingsIsASentence(t *testing.T) {
 	}{
 		{func(s *ha.Settings) { s.AttemptTimeout = 10 * time.Second }, nil},
 		{func(s *ha.Settings) { s.AttemptTimeout = 10100 * time.Millisecond }, []string{"An attempt may take 10.1s, longer than the Re-check interval of 10s"}},
-		{func(s *ha.Settings) { s.Front = ha.Detection{Interval: 10 * time.Second, Timeout: 9900 * time.Millisecond, Fall: 6} }, nil},
-		{func(s *ha.Settings) { s.Front = ha.Detection{Interval: 10 * time.Second, Timeout: 10 * time.Second, Fall: 6} }, []string{"The front may need 1m15s to find the serving node down, and this node promotes itself after 1m15s"}},
+		{func(s *ha.Settings) {
+			s.Front = ha.Detection{Interval: 10 * time.Second, Timeout: 9900 * time.Millisecond, Fall: 6}
+		}, nil},
+		{func(s *ha.Settings) {
+			s.Front = ha.Detection{Interval: 10 * time.Second, Timeout: 10 * time.Second, Fall: 6}
+		}, []string{"The front may need 1m15s to find the serving node down, and this node promotes itself after 1m15s"}},
 		{func(s *ha.Settings) { s.Front = ha.Detection{Interval: time.Hour, Timeout: time.Hour} }, nil}, // not known
 		{func(s *ha.Settings) { s.Front = ha.Detection{Interval: 80 * time.Second, Fall: 1} }, []string{"The front may need 1m25s"}},
 		{func(s *ha.Settings) { s.Lease = 60 * time.Second }, []string{"A lease of 1m0s leaves 30s to renew it, and one renewal with two retries takes 30s: make the lease longer than 1m0s."}},
@@ -177,7 +181,7 @@ func TestATimerThatIsSetToNowDoesNotSpin(t *testing.T) {
 func TestNoTwoNodesTakeTheSameEpoch(t *testing.T) {
 	t.Parallel()
 	var got []uint64
-	for place := uint8(1); place <= 4; place++ {
+	for place := 1; place <= 4; place++ {
 		for known := range uint64(6) {
 			s := ha.DefaultSettings()
 			s.Place, s.Servers = place, 4

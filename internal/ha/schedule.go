@@ -37,9 +37,12 @@ func (s Schedule) Next(after time.Time) time.Time {
 	return anchor.Add((after.Sub(anchor)/s.RunEvery + 1) * s.RunEvery)
 }
 
-// Upcoming gives the next runs after an instant, three of them.
-func (s Schedule) Upcoming(after time.Time) [3]time.Time {
-	var runs [3]time.Time
+// upcoming is how many runs are shown.
+const upcoming = 3
+
+// Upcoming gives the next runs after an instant.
+func (s Schedule) Upcoming(after time.Time) [upcoming]time.Time {
+	var runs [upcoming]time.Time
 	for i := range runs {
 		after = s.Next(after)
 		runs[i] = after
@@ -65,8 +68,5 @@ func (s Schedule) Check() (faults, warnings []string) {
 // 0 to 1, when one takes so long. Below a half it is time for a longer Run
 // Every.
 func (s Schedule) Idle(took time.Duration) float64 {
-	if took >= s.RunEvery {
-		return 0
-	}
-	return 1 - float64(took)/float64(s.RunEvery)
+	return float64(s.RunEvery-min(took, s.RunEvery)) / float64(s.RunEvery)
 }

@@ -39,7 +39,7 @@ func newWalk(profile ha.Safety, table ha.Table, mu mutant, change func(*ha.Setti
 		x.front = newFrontRule(ha.PromotedWait)
 	}
 	for i := range x.mc {
-		s := settings(uint8(i)+1, profile)
+		s := settings(i+1, profile)
 		if change != nil {
 			change(&s)
 		}

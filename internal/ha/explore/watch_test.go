@@ -98,7 +98,7 @@ func (x *walk) judge(n uint8, before ha.Member, e ha.Event) {
 	nd := &x.w.nodes[n]
 	m := &nd.m
 	if m.Phase == ha.InDeciding && before.Phase != ha.InDeciding &&
-		nd.failed < x.mc[n].Failures && e.On != ha.OnTrafficDecided && !(e.On == ha.OnPeerSays && e.Peer.Yielded) {
+		int(nd.failed) < x.mc[n].Failures && e.On != ha.OnTrafficDecided && !(e.On == ha.OnPeerSays && e.Peer.Yielded) {
 		x.fail("I7", "%s decides after %d failed heartbeats", names[n], nd.failed)
 	}
 	if x.documented() && before.Phase == ha.InGate && m.Phase == ha.InPromoting && !x.w.nodes[1-n].live() {

@@ -158,7 +158,7 @@ func (r *register) release() {
 
 // settings of a node in the explored world. They pass Check, and are as short
 // as that allows.
-func settings(place uint8, profile ha.Safety) ha.Settings {
+func settings(place int, profile ha.Safety) ha.Settings {
 	s := ha.DefaultSettings()
 	s.Profile, s.Place = profile, place
 	s.HeartbeatInterval, s.RecheckInterval, s.AttemptTimeout, s.Failures = tick, tick, tick/2, 2

@@ -129,6 +129,12 @@ func TestEveryFaultOfTheRestIsTold(t *testing.T) {
 		{"is said by a network, a key or both", func(c *Config) { c.Zones[0].Allow = []Peer{{}} }},
 		{"is said by an address with a port", func(c *Config) { c.Zones[0].Notify = []Peer{{}} }},
 		{"TCP wants", func(c *Config) { c.TCP.Idle = 0 }},
+		{"no address to listen on", func(c *Config) { c.Listen = nil }},
+		{"listen \"53\": want an address and a port", func(c *Config) { c.Listen = []string{"53"} }},
+		{"listen \"localhost:53\"", func(c *Config) { c.Listen = []string{"localhost:53"} }},
+		{"listen \"[::]:99999\"", func(c *Config) { c.Listen = []string{"[::]:99999"} }},
+		{"cannot be used: no such file", func(c *Config) { c.TLS = &TLS{Listen: []string{"[::1]:853"}, CertFile: dir + "/none"} }},
+		{"cookie secrets cannot be read", func(c *Config) { c.Cookies = dir + "/none" }},
 		{"rate limit", func(c *Config) { c.Rate.V4 = 64 }},
 	}
 	for _, tt := range tests {

@@ -157,7 +157,7 @@ func (d *door) reload(c Config) error {
 	}
 	cert, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 	if err != nil {
-		return Faults{{File: c.TLS.CertFile, What: "the certificate and its key cannot be used: " + quoteCut(err.Error())}}
+		return Faults{badCertificate(c.TLS, err)}
 	}
 	d.cert.Store(&cert)
 	return nil

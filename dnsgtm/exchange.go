@@ -1,8 +1,10 @@
 package dnsgtm
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -53,8 +55,17 @@ func (s *Server) reply(raw []byte, from client) (reply []byte, transfer *exchang
 func (s *Server) survive(raw []byte, reply *[]byte) {
 	if what := recover(); what != nil {
 		s.figures.panics.Add(1)
-		s.log.Error("query not answered: this is a fault in the server, please report it", "panic", what, "query", hex.EncodeToString(raw))
+		s.logRarely(slog.LevelError, "query not answered: this is a fault in the server, please report it", "panic", what, "query", hex.EncodeToString(raw))
 		*reply = bare(raw, dns.RcodeServerFailure)
+	}
+}
+
+// logRarely logs what a stranger can cause, once a second at most: nobody outside
+// shall fill a disk.
+func (s *Server) logRarely(level slog.Level, message string, data ...any) {
+	at, last := time.Now().Unix(), s.logged.Load()
+	if at != last && s.logged.CompareAndSwap(last, at) {
+		s.log.Log(context.Background(), level, message, data...)
 	}
 }
 

@@ -22,8 +22,8 @@ type Server struct {
 	cookies atomic.Pointer[cookies]
 	limiter atomic.Pointer[limiter]
 	figures figures
+	logged  atomic.Int64  // the second in which a stranger last caused a line
 	turn    atomic.Uint32 // of queries on the slow path, for pools with weights
-	door    *door         // nil until it is started
 
 	saving     sync.Mutex // held while serials are stored; taken before mu
 	mu         sync.Mutex // guards the fields below and the making of versions
@@ -34,6 +34,7 @@ type Server struct {
 	announcing map[string]context.CancelFunc // ends the notifications of a zone
 	stocks     map[string]uint32             // the last serial that each zone may use
 	serials    serials
+	door       *door // nil until it is started
 	started    bool
 	frozen     bool // handed over: no serial is ours any more
 	tasks      tasks
@@ -282,8 +283,11 @@ func (s *Server) Reload(c Config) error {
 	if !slices.Equal(before.Listen, c.Listen) || !sameTLS(before.TLS, c.TLS) {
 		return errors.New("other addresses to listen on need a restart or a replace")
 	}
-	if s.door != nil {
-		if err := s.door.reload(c); err != nil {
+	s.mu.Lock()
+	d := s.door
+	s.mu.Unlock()
+	if d != nil {
+		if err := d.reload(c); err != nil {
 			return err
 		}
 	}
@@ -316,6 +320,11 @@ func (s *Server) put(t *table) error {
 		return err
 	}
 	s.table.Store(t)
+	for apex, stop := range s.announcing {
+		if t.zones[apex] == nil {
+			stop()
+		}
+	}
 	for apex, z := range t.zones {
 		v := z.now.Load()
 		if from := before.zones[apex]; from == nil || from.told.serial != v.serial {

@@ -1,8 +1,13 @@
 package dnsgtm
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
+	"net/netip"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/miekg/dns"
@@ -32,6 +37,9 @@ func newTable(c Config, now time.Time, from *table) (*table, Faults) {
 	keys, more := readKeys(c.Keys)
 	t.keys = keys
 	faults = append(faults, more...)
+	if from == nil {
+		faults = append(faults, c.checkListeners()...)
+	}
 	if len(c.Zones) == 0 {
 		faults = append(faults, Fault{What: "there are no zones to serve"})
 	}
@@ -66,6 +74,36 @@ func newTable(c Config, now time.Time, from *table) (*table, Faults) {
 
 // manyNames is from how many names on memory is given back after reading.
 const manyNames = 10_000
+
+// checkListeners looks at where is listened, and at what is needed there.
+func (c *Config) checkListeners() Faults {
+	var faults Faults
+	addresses := c.Listen
+	if c.TLS != nil {
+		addresses = append(slices.Clone(addresses), c.TLS.Listen...)
+		if _, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile); err != nil {
+			faults = append(faults, badCertificate(c.TLS, err))
+		}
+	}
+	if len(c.Listen) == 0 {
+		faults = append(faults, Fault{What: "there is no address to listen on"})
+	}
+	for _, a := range addresses {
+		host, port, err := net.SplitHostPort(a)
+		number, bad := strconv.ParseUint(port, 10, 16)
+		if _, wrong := netip.ParseAddr(host); err != nil || bad != nil || number > 65535 || host != "" && wrong != nil {
+			faults = append(faults, Fault{What: fmt.Sprintf("listen %q: want an address and a port, such as 0.0.0.0:53 or [::]:53", a)})
+		}
+	}
+	if _, err := readCookies(c.Cookies); err != nil {
+		faults = append(faults, Fault{File: c.Cookies, What: err.Error()})
+	}
+	return faults
+}
+
+func badCertificate(t *TLS, err error) Fault {
+	return Fault{File: t.CertFile, What: "the certificate and its key cannot be used: " + quoteCut(cause(err))}
+}
 
 // linesOf gives the static records of a zone but those that are made here.
 func (t *table) linesOf(config Zone) (lines []line) {

@@ -52,7 +52,7 @@ func (h *hall) enter(conn net.Conn) *guest {
 	return g
 }
 
-// heard notes that a guest has said something.
+// heard notes that a guest has said something, or is being told something.
 func (h *hall) heard(g *guest) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -161,6 +161,7 @@ func (s *Server) converse(h *hall, g *guest, from client) {
 			return
 		}
 		send := func(message []byte) error {
+			h.heard(g) // a long transfer is no silence
 			_ = g.SetWriteDeadline(time.Now().Add(h.bounds.Whole))
 			binary.BigEndian.PutUint16(frame[:], uint16(len(message))) // #nosec G115 -- a message has at most 65535 bytes
 			_, err := out.Write(frame[:])

@@ -2,6 +2,7 @@ package dnsgtm
 
 import (
 	"iter"
+	"log/slog"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -52,7 +53,7 @@ func (x *exchange) transfer(send func([]byte) error) error {
 	}
 	if rcode != 0 {
 		x.s.figures.refused.Add(1)
-		x.s.log.Warn("transfer refused", "zone", quoteCut(x.q.Question[0].Name), "to", x.from.addr.String(), "rcode", dns.RcodeToString[rcode])
+		x.s.logRarely(slog.LevelWarn, "transfer refused", "zone", quoteCut(x.q.Question[0].Name), "to", x.from.addr.String(), "rcode", dns.RcodeToString[rcode])
 		return send(x.send(refuse(rcode)))
 	}
 	records := z.whole(v)

@@ -47,9 +47,10 @@ func example(t *testing.T, page, kind string, n int, replace ...string) string {
 // balancer is a load balancer with its clients' side.
 type balancer struct {
 	*process
-	t    *testing.T
-	site string
-	log  *output
+	t     *testing.T
+	site  string
+	log   *output
+	again func() // runs it once more
 }
 
 // program gives the path of a program that the stories need.
@@ -67,14 +68,14 @@ func program(t *testing.T, name string) string {
 
 func hostOf(n node) string { return strings.TrimPrefix(n.URL(), "http://") }
 
-// startHAProxy runs HAProxy by the nth example.
-func startHAProxy(t *testing.T, s *sidecar, n int) *balancer {
+// startHAProxy runs HAProxy by the nth example, with further texts replaced.
+func startHAProxy(t *testing.T, s *sidecar, n int, more ...string) *balancer {
 	t.Helper()
 	b := &balancer{t: t, site: loopback(freePort(t)), log: new(output)}
 	_, proxyPort, _ := net.SplitHostPort(s.proxy)
 	_, agentPort, _ := net.SplitHostPort(s.agent)
 	port := []string{"agent-port 8781", "agent-port " + agentPort, "port 8780", "port " + proxyPort}[2*n : 2*n+2]
-	config := example(t, "haproxy.md", "haproxy", n, append(port, "bind :443", "bind "+b.site,
+	config := example(t, "haproxy.md", "haproxy", n, append(append(port, more...), "bind :443", "bind "+b.site,
 		"192.0.2.10:443", hostOf(s.plan.nodes[0]), "192.0.2.11:443", hostOf(s.plan.nodes[1]), "mode tcp", "mode http")...)
 	file := filepath.Join(tempDir(t), "haproxy.cfg")
 	write(t, file, config)
@@ -82,9 +83,12 @@ func startHAProxy(t *testing.T, s *sidecar, n int) *balancer {
 	if out, err := exec.Command(haproxy, "-c", "-f", file).CombinedOutput(); err != nil || strings.Contains(string(out), "WARNING") {
 		t.Fatalf("haproxy -c: %v\n%s\n%s", err, out, config)
 	}
-	cmd := exec.Command(haproxy, "-db", "-f", file)
-	cmd.Stdout, cmd.Stderr = b.log, b.log
-	b.process = run(t, cmd)
+	b.again = func() {
+		cmd := exec.Command(haproxy, "-db", "-f", file)
+		cmd.Stdout, cmd.Stderr = b.log, b.log
+		b.process = run(t, cmd)
+	}
+	b.again()
 	b.reportAtEnd()
 	return b
 }
@@ -252,6 +256,45 @@ func TestHAProxyOutlivesTheSidecar(t *testing.T) {
 	s.start()
 	s.expectRow(row{1, api.Stay, ha.DualActive, "core1", "alarm"})
 	b.expectOnly("core2", core1, 3*time.Second)
+}
+
+// What the how-to says of a restart of HAProxy while no sidecar answers: with
+// the saved state it goes on with the same node, without it begins anew.
+func TestHAProxyKeepsTheNodeOverItsOwnRestartIfItsStateIsSaved(t *testing.T) {
+	t.Parallel()
+	core1, core2 := pair(t)
+	s := startSidecar(t, plan{nodes: []node{core1, core2}})
+	dir := tempDir(t)
+	admin, state := filepath.Join(dir, "admin.sock"), filepath.Join(dir, "state")
+	write(t, state, "1\n") // nothing was saved yet
+	b := startHAProxy(t, s, 0,
+		"maxconn 4000", "maxconn 4000\n\tstats socket "+admin+" mode 600 level admin\n\tserver-state-file "+state,
+		"retries 2", "retries 2\n\tload-server-state-from-file global")
+	b.expect("core1")
+	core1.Kill()
+	b.expect("core2")
+	core2.Set(ha.Active)
+	core1.Start()
+	s.kill()
+	c, err := net.Dial("unix", admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "show servers state\n")
+	saved, err := io.ReadAll(c)
+	_ = c.Close()
+	if err != nil || len(saved) == 0 {
+		t.Fatalf("the state: %v", err)
+	}
+	write(t, state, string(saved))
+	b.kill()
+	b.again()
+	await(t, "it answers", func() bool { return !strings.Contains(b.asks(), "refused") })
+	b.expectOnly("core2", core1, 2*time.Second)
+	write(t, state, "1\n")
+	b.kill()
+	b.again()
+	b.expect("core1") // as the how-to warns
 }
 
 // withNginx gives a sidecar that renders for nginx, and nginx.

@@ -350,3 +350,22 @@ func TestOverTLSACertificateOfTheAuthorityLetsIn(t *testing.T) {
 		t.Errorf("%s, actor %q, claimed %t", r.Status, s.Traffic.Actor, s.Traffic.Claimed)
 	}
 }
+
+func TestIdleConnectionsDoNotKeepTheAPIFromAnswering(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.says("api: {socket: s.sock}")
+	h.mustOpen()
+	at := filepath.Join(h.dir, "s.sock")
+	for range mostClients + 100 { // who connect and say nothing
+		c, err := net.Dial("unix", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if n := h.socket.clients.Load(); n > mostClients+1 {
+		t.Logf("%d connections are open for a moment", n)
+	}
+	h.await("the API answers again", func() bool { _, err := h.client(at, "").Groups(t.Context()); return err == nil })
+}

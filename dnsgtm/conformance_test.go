@@ -58,7 +58,7 @@ var (
 	filled  = local(100, "deadbeef")
 )
 
-var probes = []probe{
+var compliance = []probe{
 	{"dns", nil, 0, true, hasSOA},
 	{"rd", func(m *dns.Msg) { m.RecursionDesired = true }, 0, true, hasSOA},
 	{"cd", func(m *dns.Msg) { m.CheckingDisabled = true }, 0, true, hasSOA},
@@ -144,7 +144,7 @@ func optionOf(r *dns.Msg, code uint16) string {
 func TestEDNSComplianceAndRFC8906(t *testing.T) {
 	t.Parallel()
 	s := running(t, example())
-	for _, p := range probes {
+	for _, p := range compliance {
 		for _, network := range []string{"udp", "tcp"} {
 			t.Run(p.name+" "+network, func(t *testing.T) {
 				q := query("example.com", dns.TypeSOA)

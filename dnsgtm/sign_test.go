@@ -35,13 +35,11 @@ var proven = []string{
 	"sub DS", "lone DS", "odd TYPE65400", "sentry A", "closed A", "old DNAME", "dead A", "zzz A", "*.wild A",
 }
 
-// TestUnboundValidatesEveryAnswer has unbound as a resolver in front: DNSSEC
-// validated, 0x20 and strict minimisation of names on.
-func TestUnboundValidatesEveryAnswer(t *testing.T) {
-	t.Parallel()
+// unbound runs a resolver in front of a server of ours and gives its address:
+// DNSSEC validated, 0x20 and strict minimisation of names on, hardly any cache.
+func unbound(t *testing.T, anchor, primary string) string {
+	t.Helper()
 	need(t, "unbound")
-	c, anchor := signedExample(t)
-	s := running(t, c)
 	dir, port := t.TempDir(), freePort(t)
 	conf := fmt.Sprintf(`server:
 	interface: 127.0.0.1@%s
@@ -70,9 +68,17 @@ remote-control:
 stub-zone:
 	name: "example.com"
 	stub-addr: 127.0.0.1@%s
-`, port, port, dir, strings.Join(strings.Fields(anchor), " "), s.port())
+`, port, port, dir, strings.Join(strings.Fields(anchor), " "), primary)
 	launch(t, path("unbound"), "-d", "-c", write(t, dir, "unbound.conf", conf))
-	resolver := "127.0.0.1:" + port
+	return "127.0.0.1:" + port
+}
+
+func TestUnboundValidatesEveryAnswer(t *testing.T) {
+	t.Parallel()
+	need(t, "unbound")
+	c, anchor := signedExample(t)
+	s := running(t, c)
+	resolver := unbound(t, anchor, s.port())
 	await(t, "unbound", func() bool { return tries(resolver, "mdm.example.com", dns.TypeA) == "A 192.0.2.10" })
 	for _, node := range []string{"core1", "core2", "dr1"} {
 		s.Tell(serves("mdm", node))

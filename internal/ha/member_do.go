@@ -155,7 +155,7 @@ func (l look) note(d Do) {
 		l.passing(d)
 	case d == NoteEnabled:
 		if m.Enabled, m.Scheduled = true, true; m.Shown == Secondary {
-			m.Last = Standby
+			m.Last, m.Out = Standby, InStarting // as failover mode secondary says elsewhere
 		}
 		if m.Shown = Uncast; l.e.Mode != Uncast {
 			m.Mode = l.e.Mode

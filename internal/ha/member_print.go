@@ -24,6 +24,17 @@ func Events() []On {
 	return all
 }
 
+// leased says whether only a node with a lease gets into a phase.
+func leased(p Phase) bool {
+	return p == InTaking || p == InRecording || p == OutIsolated || p == OutWentBack
+}
+
+// told says whether a node of a profile is ever told an event.
+func told(s Safety, on On) bool {
+	register := on >= OnRegisterRead && on <= OnRegisterRaised || on == OnDeadline || on == OnRenewDue
+	return s == Safe || !register
+}
+
 // applies says whether a row can fit in a profile, and its other conditions.
 func (r Row) applies(s Safety) ([]Cond, bool) {
 	var rest []Cond
@@ -43,6 +54,9 @@ func (r Row) applies(s Safety) ([]Cond, bool) {
 // cell gives the rows of a phase and an event that can fit in a profile.
 func (t Table) cell(s Safety, p Phase, on On) []Row {
 	var rows []Row
+	if !told(s, on) {
+		return nil
+	}
 	for _, r := range t.Rows {
 		if rest, ok := r.applies(s); ok && slices.Contains(r.In, p) && slices.Contains(r.On, on) {
 			r.If = rest
@@ -58,6 +72,9 @@ func (t Table) Text(s Safety) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "The node's machine, profile %v: %d phases, %d events. Whatever changes what is kept is stored before anything else is done.\n", s, phases, ons)
 	for _, p := range Phases() {
+		if s == Documented && leased(p) {
+			continue
+		}
 		fmt.Fprintf(&out, "\n%v\n", p)
 		if list := words(t.Entry[p]); list != "" {
 			fmt.Fprintf(&out, "  on entry: %s\n", list)
@@ -123,6 +140,9 @@ func (t Table) Mermaid(s Safety) string {
 	}
 	add("[*]", id(InStarting), OnBoot.String())
 	for _, p := range Phases() {
+		if s == Documented && leased(p) {
+			continue
+		}
 		for _, on := range Events() {
 			for _, r := range t.cell(s, p, on) {
 				switch {
@@ -148,7 +168,8 @@ func (t Table) Mermaid(s Safety) string {
 func (t Table) afters(s Safety) []string {
 	var all []string
 	for _, r := range t.Rows {
-		if _, ok := r.applies(s); !ok {
+		_, ok := r.applies(s)
+		if !ok || !slices.ContainsFunc(r.On, func(on On) bool { return told(s, on) }) {
 			continue
 		}
 		for _, d := range r.Do {

@@ -11,24 +11,24 @@ var beatRows = []Row{
 	{except(standing, only(InActive)), on(OnBeatDue), nil, ToStay, nil, nil, "no heartbeat here"},
 
 	{only(InStandby), on(OnBeatGood), nil, ToStay, do(NoteNoMiss, TimeBeatGood), nil, "the peer is well"},
-	{only(InSuspect, InDeciding, InHeld), on(OnBeatGood), nil, To(InStandby), nil, do(DoNotify), "the peer is well again (rows 10 and 16)"},
+	{only(InSuspect, InDeciding, InHeld), on(OnBeatGood), nil, To(InStandby), nil, do(DoNotify), "the peer is well again"},
 	{only(InFencing, InTaking), on(OnBeatGood), nil, ToStay, do(NoteWell), nil, "too late to turn back, but if the promotion fails the count begins anew"},
 	{except(standing, only(InFencing, InTaking)), on(OnBeatGood), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
-	{only(InStandby), on(OnBeatBad), when(Not | IfLastMiss), To(InSuspect), do(NoteMiss), nil, "the first failure: next try after the Re-check interval (row 8)"},
-	{only(InStandby), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "one failure is enough by its settings (row 12)"},
-	{only(InSuspect), on(OnBeatBad), when(Not | IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "one more failure (row 9)"},
-	{only(InSuspect), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "Consecutive Heartbeat failures before failover: the failover process begins (row 12)"},
+	{only(InStandby), on(OnBeatBad), when(Not | IfLastMiss), To(InSuspect), do(NoteMiss), nil, "the first failure: next try after the Re-check interval"},
+	{only(InStandby), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "one failure is enough by its settings"},
+	{only(InSuspect), on(OnBeatBad), when(Not | IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "one more failure"},
+	{only(InSuspect), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "Consecutive Heartbeat failures before failover: the failover process begins"},
 	{only(InDeciding), on(OnBeatBad), nil, ToStay, do(NoteMiss, TimeBeatBad), nil, "still down"},
 	{only(InHeld), on(OnBeatBad), when(IfResting), ToStay, do(NoteMiss, TimeBeatBad), nil, "still down; it rests after a failed start, so that the peer may try"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, IfKeep), ToStay, do(NoteMiss, TimeBeatBad), nil, "If Failure Detected: Keep in Standby"},
-	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, do(NoteMiss, TimeBeatBad), nil, "a guard is against it (row 15)"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, do(NoteMiss, TimeBeatBad), nil, "a guard is against it"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, Not|IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "a person's wait ended here, and too few have failed yet"},
-	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again (row 15)"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again"},
 	{except(standing), on(OnBeatBad), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
-	{only(InStandby), on(OnTilt), nil, ToStay, do(NoteNoMiss, NoteTilt), nil, "what a late loop has measured does not count (row 11)"},
-	{only(InSuspect, InDeciding, InHeld), on(OnTilt), nil, To(InStandby), do(NoteTilt), nil, "what a late loop has measured does not count: counts from the start (row 11)"},
+	{only(InStandby), on(OnTilt), nil, ToStay, do(NoteNoMiss, NoteTilt), nil, "what a late loop has measured does not count"},
+	{only(InSuspect, InDeciding, InHeld), on(OnTilt), nil, To(InStandby), do(NoteTilt), nil, "what a late loop has measured does not count: counts from the start"},
 	{except(standing), on(OnTilt), nil, ToStay, nil, nil, "nothing is counted here; timers that are over have become events first"},
 }
 
@@ -41,8 +41,8 @@ var trafficRows = []Row{
 	{standing, on(OnTrafficDecided), when(IfCurrent, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
 	{only(InStandby, InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
 	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, IfFailed), ToStay, nil, nil, "its last start failed and the peer is well: a person decides"},
-	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, Not|IfFailed), ToStay, do(NoteHanding, DoPassDecision), nil, "clients cannot reach the peer though this node can: the peer is to make room (row 13b)"},
-	{only(InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), To(InDeciding), nil, do(DoNotify, TimeHoldNow), "traffic has left a peer that misses heartbeats: no need to count on (row 13)"},
+	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, Not|IfFailed), ToStay, do(NoteHanding, DoPassDecision), nil, "clients cannot reach the peer though this node can: the peer is to make room"},
+	{only(InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear), To(InDeciding), nil, do(DoNotify, TimeHoldNow), "traffic has left a peer that misses heartbeats: no need to count on"},
 	{only(InDeciding), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep), ToStay, do(TimeHoldNow), nil, "every front has decided: the hold ends early"},
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, IfResting), ToStay, nil, nil, "it rests after a failed start, so that the peer may try"},
@@ -50,21 +50,21 @@ var trafficRows = []Row{
 	{except(standing), on(OnTrafficDecided), nil, ToStay, nil, nil, "only who stands by can take over"},
 
 	{only(InActive), on(OnStepDown), when(Not | IfMeant), ToStay, do(DoTell), nil, "about an epoch that is over"},
-	{only(InActive), on(OnStepDown), when(IfMeant, IfFirm), To(InDemoting), do(AfterYielded), do(DoNotify), "the peer will be Active: makes room (row 13c)"},
-	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, IfBlocked), ToStay, do(DoTell), nil, "paused: nothing by itself (row 36)"},
-	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, Not|IfBlocked), To(InDemoting), do(AfterYielded), do(DoNotify), "no client reaches this node: makes room (row 13c)"},
+	{only(InActive), on(OnStepDown), when(IfMeant, IfFirm), To(InDemoting), do(AfterYielded), do(DoNotify), "the peer will be Active: makes room"},
+	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, IfBlocked), ToStay, do(DoTell), nil, "paused: nothing by itself"},
+	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, Not|IfBlocked), To(InDemoting), do(AfterYielded), do(DoNotify), "no client reaches this node: makes room"},
 	{except(only(InActive)), on(OnStepDown), nil, ToStay, do(DoTell), nil, "it does not serve"},
 }
 
 // decideRows: from DECIDING to the promotion.
 var decideRows = []Row{
-	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, do(DoNotify), "If Failure Detected: Keep in Standby; it was notified (row 14)"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it (row 15)"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first (row 33)"},
+	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, do(DoNotify), "If Failure Detected: Keep in Standby; it was notified"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, IfSafe), To(InTaking), do(NoteBack), nil, "asks for the lease (row 17)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, IfSafe), To(InTaking), do(NoteBack), nil, "asks for the lease"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, IfPeerHeard), To(InWaiting), do(NoteBack, NoteWait), nil, "the peer's engine answers though its application does not: it is to stop that first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, Not|IfPeerHeard), To(InPromoting), do(NoteBack), nil, "Table 1, second row: the Secondary is promoted (row 17)"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, Not|IfPeerHeard), To(InPromoting), do(NoteBack), nil, "Table 1, second row: the Secondary is promoted"},
 	{except(only(InDeciding)), on(OnHoldOver), nil, ToStay, nil, nil, "no hold runs here"},
 
 	{only(InFencing), on(OnFenced), when(IfSafe), To(InTaking), nil, nil, "the peer is off: asks for the lease"},
@@ -95,14 +95,14 @@ var decideRows = []Row{
 // peerRows: what the peer says, where nothing above has a row for it.
 var peerRows = []Row{
 	{slices.Concat(standing), on(OnPeerAsks), nil, To(InStandby), do(NoteNoMiss), do(DoTell), "the peer is alive and wants to serve: the answer is a promise to count from the start"},
-	{running, on(OnPeerAsks), when(IfHigher), To(InDemoting), do(AfterBackOrOut), do(DoTell), "the peer has served at a higher epoch (row 23)"},
+	{running, on(OnPeerAsks), when(IfHigher), To(InDemoting), do(AfterBackOrOut), do(DoTell), "the peer has served at a higher epoch"},
 	{running, on(OnPeerAsks), when(Not | IfHigher), ToStay, do(DoTell), nil, "tells"},
 	{except(standing, running), on(OnPeerAsks), nil, ToStay, do(DoTell), nil, "tells"},
 
-	{only(InStandby, InSuspect), on(OnPeerSays), when(IfHanding, IfYielded), To(InDeciding), nil, do(TimeHoldNow), "the peer has made room: traffic is here already (row 13b)"},
+	{only(InStandby, InSuspect), on(OnPeerSays), when(IfHanding, IfYielded), To(InDeciding), nil, do(TimeHoldNow), "the peer has made room: traffic is here already"},
 	{only(InStandby, InSuspect), on(OnPeerSays), when(IfHanding, Not|IfYielded), ToStay, nil, nil, "not yet"},
 	{only(InStandby, InSuspect), on(OnPeerSays), when(Not | IfHanding), ToStay, nil, nil, "noted"},
-	{running, on(OnPeerSays), when(IfHigher), To(InDemoting), do(AfterBackOrOut), nil, "the peer has served at a higher epoch (rows 18 and 23)"},
+	{running, on(OnPeerSays), when(IfHigher), To(InDemoting), do(AfterBackOrOut), nil, "the peer has served at a higher epoch"},
 	{running, on(OnPeerSays), when(Not | IfHigher), ToStay, nil, nil, "noted"},
 	{only(InStarting, InOff, InDeciding, InFencing, InHeld, InTaking, InDemoting, OutSuperseded, OutWentBack), on(OnPeerSays), nil, ToStay, nil, nil, "noted"},
 	{except(only(InGate, InWaiting), trying), on(OnPeerSilent), nil, ToStay, nil, nil, "nothing was asked"},

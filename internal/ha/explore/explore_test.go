@@ -118,7 +118,11 @@ func (h hole) in(c place) (string, string) {
 	if s.broken == "" {
 		return "", ""
 	}
-	return fmt.Sprintf("%s in %d moves", s.broken, len(s.trace)), s.detail
+	broken := s.broken
+	if broken == "rest" {
+		broken, _, _ = strings.Cut(s.detail, ":")
+	}
+	return fmt.Sprintf("%s, after %d moves", broken, len(s.trace)), s.detail
 }
 
 const holesFile = "../testdata/member_holes.txt"

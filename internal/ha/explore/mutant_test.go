@@ -14,7 +14,6 @@ type hole struct {
 	table  func(*ha.Table)
 	change func(*ha.Settings)
 	world  func(*mutant)
-	scopes []string // where it shows; empty: in any
 }
 
 // never gives a table in which a condition never holds, always one in which it
@@ -145,11 +144,6 @@ var holes = []hole{
 
 	// the shell's law
 	{name: "stores after it has acted", from: "persist, then act", world: func(m *mutant) { m.actsFirst = true }},
-	{name: "the application does not stop at boot", from: "boot", table: at(ha.InStarting, ha.OnBoot, func(r *ha.Row) {
-		if slices.Contains(r.Do, ha.AfterGate) {
-			r.To, r.Do = ha.To(ha.InGate), []ha.Do{ha.DoRevoke}
-		}
-	})},
 	{name: "the lease is given up before the application stops", from: "DEMOTING", table: entry(ha.InDemoting, ha.DoCloseDoor, ha.DoRevoke, ha.DoStopApp, ha.TimeStopStart)},
 	{name: "the door stays open", from: "DEMOTING", table: entry(ha.InDemoting, ha.DoStopApp, ha.TimeStopStart)},
 	{name: "superseded comes back by itself", from: "I5", table: at(ha.OutSuperseded, ha.OnPeerSays, to(ha.InTaking))},

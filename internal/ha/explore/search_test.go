@@ -293,7 +293,7 @@ func wayOut(x *walk) string {
 	}
 	say(resumeFront, 0)
 	if p, s := &w.nodes[0], &w.nodes[1]; p.m.Phase != ha.InActive || !p.door || s.m.Phase != ha.InStandby {
-		return fmt.Sprintf("no way back to Table 1's first row: P %v, S %v", p.m.Phase, s.m.Phase)
+		return fmt.Sprintf("I9, no way back to Table 1's first row: P %v, S %v", p.m.Phase, s.m.Phase)
 	}
 	return ""
 }
@@ -313,7 +313,7 @@ func heal(x *walk) string {
 		}{{nd.frozen, thawNode}, {nd.paused > 0, resumeEngine}, {!nd.up, bootNode}, {nd.commit > 0 && nd.m.Commit, finishCommit}} {
 			if m.is {
 				if x.make(move{kind: m.k, node: n}); x.wrong != "" {
-					return x.wrong + " while it heals: " + x.detail
+					return x.wrong + ", while it heals: " + x.detail
 				}
 			}
 		}
@@ -334,18 +334,18 @@ func quieten(x *walk, ticks int) string {
 	for i := range ticks {
 		x.make(move{kind: passTick, arg: uint8(i % 2)})
 		if x.wrong != "" {
-			return x.wrong + " while it rests: " + x.detail
+			return x.wrong + ", when all has healed: " + x.detail
 		}
 		if i > 3 && x.w.served1(broken) {
 			return ""
 		}
 	}
 	for i := range w.nodes {
-		if nd, other := &w.nodes[i], &w.nodes[1-i]; (nd.broken || nd.bad) && other.m.Phase == ha.OutSuperseded && other.stale {
+		if nd, other := &w.nodes[i], &w.nodes[1-i]; (nd.broken || nd.bad) && other.m.Phase == ha.OutSuperseded && (other.stale || max(nd.disk.Served, w.reg.served) > other.disk.Served && other.disk.Last == ha.Active && nd.disk.Epoch > other.disk.Served) {
 			return "" // only a person may let the other one serve
 		}
 	}
-	return fmt.Sprintf("nobody serves where clients go: P %v, S %v, traffic on %s", x.w.nodes[0].m.Phase, x.w.nodes[1].m.Phase, names[x.w.front.serving])
+	return fmt.Sprintf("nobody serves where clients go, when all has healed: P %v, S %v, traffic on %s", x.w.nodes[0].m.Phase, x.w.nodes[1].m.Phase, names[x.w.front.serving])
 }
 
 // served1 says whether one node serves, clients go there, and the other one is

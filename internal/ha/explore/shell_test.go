@@ -47,7 +47,6 @@ type walk struct {
 	mutant
 	queue  []note
 	acts   [8][]ha.MemberAct
-	depth  int
 	flaw   flaw
 	event  ha.Event // the one at hand, of the node whose acts are done
 	wrong  string   // the invariant that is broken
@@ -85,7 +84,7 @@ func (x *walk) step(n uint8, e ha.Event, wake bool) {
 	nd := &x.w.nodes[n]
 	x.count(n, e)
 	before := nd.m
-	if x.mutant.floorNow {
+	if x.mutant.floorNow && (e.On == ha.OnRegisterRead || e.On == ha.OnLeaseRenewed) {
 		e.Floor = nd.m.Revision
 	}
 	x.acts[n] = x.acts[n][:0]

@@ -15,7 +15,6 @@ import (
 type tale struct {
 	file    string
 	profile ha.Safety
-	text    string
 	moves   []any // a move, or a sentence
 }
 

@@ -134,7 +134,7 @@ func (x *walk) byItself(n uint8, before ha.Member, e ha.Event) {
 	switch {
 	case before.Blocked && (begins && before.Phase != ha.InGate && before.Phase != ha.InStarting && before.Phase != ha.InTaking && before.Phase != ha.InWaiting || pressed):
 		x.fail("blocked", "%s moves from %v to %v while automation is blocked", names[n], before.Phase, m.Phase)
-	case begins && nd.told && nd.stood && before.Phase == ha.InDeciding:
+	case begins && nd.told && nd.stood && nd.disk.Served >= x.w.nodes[1-n].disk.Served && before.Phase == ha.InDeciding:
 		x.fail("told", "%s promotes itself before its peer may, though a person said mode secondary", names[n])
 	case pressed && x.w.front.held:
 		x.fail("hold", "%s steps down for a front that is held", names[n])

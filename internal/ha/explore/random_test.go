@@ -1,0 +1,77 @@
+package explore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// The scope of the random schedules: everything at once, and far more faults
+// than a search can go through.
+var wild = []place{
+	{"safe", ha.Safe, scope{faults: 12, kinds: []moveKind{cutLink, crashNode, killEngine, pauseEngine, appFails, startFails, beginCommit, beginOld, crashFront}, mails: everyMail, die: true, links: everyLink, front: true, orders: 3}},
+	{"safe, person", ha.Safe, scope{faults: 8, wishes: 6, kinds: []moveKind{cutLink, crashNode, killEngine, pauseEngine, appFails, modePrimary, modeSecondary, haDisable, haEnable, block, unblock, holdFront, releaseFront, resumeFront}, mails: everyMail, die: true, links: everyLink, front: true, orders: 3}},
+	{"safe, freeze", ha.Safe, scope{faults: 10, kinds: []moveKind{freezeNode, cutLink, crashNode, pauseEngine}, links: everyLink, front: true, orders: 3}},
+	{"documented", ha.Documented, scope{faults: 8, kinds: []moveKind{crashNode, appFails, startFails, beginCommit, crashFront}, die: true, front: true, orders: 3}},
+}
+
+// TestRandomSchedulesKeepTheInvariants walks at random where a search does not
+// reach, then lets everything heal. UNDERSTUDY_SEED repeats a run.
+func TestRandomSchedulesKeepTheInvariants(t *testing.T) {
+	t.Parallel()
+	seed, err := strconv.ParseUint(os.Getenv("UNDERSTUDY_SEED"), 10, 64)
+	if err != nil {
+		seed = uint64(time.Now().UnixNano())
+	}
+	schedules := 20_000
+	switch {
+	case raced:
+		schedules = 300
+	case os.Getenv("UNDERSTUDY_SOAK") != "":
+		schedules = 1_000_000
+	}
+	for _, c := range wild {
+		moves := 0
+		for i := range schedules {
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			x := newWalk(c.profile, ha.MemberTable(), whole, nil)
+			s := c.search(x, 0)
+			trace, why := s.wander(r, 60)
+			moves += len(trace)
+			if why != "" {
+				t.Errorf("%s, schedule %d, UNDERSTUDY_SEED=%d: %s\n%s", c.name, i, seed, why, s.story(x, trace))
+				break
+			}
+		}
+		t.Logf("%-14s %d schedules of up to 60 moves, %d moves, UNDERSTUDY_SEED=%d", c.name, schedules, moves, seed)
+	}
+}
+
+// wander makes random moves: mostly time passes, sometimes something goes wrong.
+func (s *search) wander(r *rand.Rand, most int) ([]move, string) {
+	x := s.x
+	var trace []move
+	var list []move
+	for range most {
+		list = s.scope.moves(&x.w, list[:0])
+		m := list[r.IntN(len(list))]
+		if r.IntN(2) == 0 {
+			m = move{kind: passTick, arg: uint8(r.IntN(int(s.scope.orders)))}
+		}
+		before := x.w
+		if !x.make(m) {
+			x.w, x.wrong = before, ""
+			continue
+		}
+		trace = append(trace, m)
+		if x.wrong != "" {
+			return trace, fmt.Sprintf("%s: %s", x.wrong, x.detail)
+		}
+	}
+	return trace, s.rest()
+}

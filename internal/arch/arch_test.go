@@ -77,7 +77,7 @@ var homes = map[string][]string{
 	"github.com/wneessen/go-mail":         {"internal/notify"},
 	"go.etcd.io/bbolt":                    {"haengine"},
 	"go.etcd.io/etcd":                     {"internal/register"},
-	"go.uber.org/zap":                     {"caddymodule"},
+	"go.uber.org/zap":                     {"caddymodule", "internal/register"}, // etcd logs through it
 	"go.yaml.in/yaml/v3":                  {"internal/config"},
 	"golang.org/x/crypto/argon2":          {"web"},
 	"golang.org/x/crypto/ssh":             {"internal/remote"},

@@ -16,4 +16,16 @@
 //
 // A Dir owns one goroutine, which hears of changes and tells them to the
 // channels that Watch gave; Close ends it and waits for it.
+//
+// [Etcd] keeps it in etcd, which several hosts share. Below its prefix stand
+//
+//	traffic/GROUP          what holds now, as a line of a history is
+//	history/GROUP/EPOCH    the newest Traffics that were stored
+//	votes/GROUP/WATCHER    what a watcher says of the serving node, under its lease
+//	lease/NAME             the lease of the one node that may be Active, and .../served
+//
+// A Traffic and its history are one transaction, guarded by the revision that
+// was read. What was last known is copied to a directory of this host: it is
+// given, as ha.Adrift, while etcd cannot be reached, and shows when etcd went
+// back to less.
 package register

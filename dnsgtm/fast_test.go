@@ -18,7 +18,7 @@ func closed(t testing.TB, c Config) *Server {
 	s := told(t, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.enter(s.table.Load(), nil, nil); err != nil {
+	if err := s.enter(s.table.Load(), roots{}); err != nil {
 		t.Fatal(err)
 	}
 	s.started = true
@@ -203,7 +203,7 @@ func FuzzZone(f *testing.F) {
 		}
 		s.Tell(serves("mdm", "core1"))
 		s.mu.Lock()
-		err = s.enter(s.table.Load(), nil, nil)
+		err = s.enter(s.table.Load(), roots{})
 		s.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)

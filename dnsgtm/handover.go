@@ -94,7 +94,7 @@ func (s *Server) bequeath(conn *net.UnixConn) (err error) {
 	if err := give(conn, e, files); err != nil {
 		return err
 	}
-	word, err := bufio.NewReader(conn).ReadString('\n')
+	word, err := bufio.NewReader(io.LimitReader(conn, 64)).ReadString('\n')
 	if err != nil || word != "serving\n" {
 		return fmt.Errorf("the other process did not begin to serve: %w", err)
 	}

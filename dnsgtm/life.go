@@ -33,7 +33,7 @@ func (s *Server) start(ctx context.Context, given sockets, serials map[string]he
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.table.Load()
-	if err := s.enter(t, nil, serials); err != nil {
+	if err := s.enter(t, roots{given: serials}); err != nil {
 		return err
 	}
 	d, err := s.openDoor(ctx, given)

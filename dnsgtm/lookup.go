@@ -91,6 +91,9 @@ func (a *asking) step(name string, first bool) string {
 	return a.take(n, name)
 }
 
+// besideCNAME are the types that are answered though the name has a CNAME.
+var besideCNAME = map[uint16]bool{dns.TypeCNAME: true, dns.TypeANY: true, dns.TypeNSEC: true, dns.TypeRRSIG: true}
+
 // take answers with the records of a node for a name: its own, or one that a
 // wildcard stands for.
 func (a *asking) take(n *node, name string) string {
@@ -102,7 +105,7 @@ func (a *asking) take(n *node, name string) string {
 		}
 	}
 	sets := a.sets(n)
-	if cname := of(sets, dns.TypeCNAME); cname != nil && a.qtype != dns.TypeCNAME && a.qtype != dns.TypeANY && a.qtype != dns.TypeNSEC {
+	if cname := of(sets, dns.TypeCNAME); cname != nil && !besideCNAME[a.qtype] {
 		a.give(cname, n, name)
 		next, _ := canonical(cname.rrs[0].(*dns.CNAME).Target)
 		return next
@@ -111,8 +114,10 @@ func (a *asking) take(n *node, name string) string {
 	switch {
 	case a.qtype == dns.TypeANY && len(sets) > 0: // RFC 8482, 4.1: one set is enough
 		one = sets[0]
-	case a.qtype == dns.TypeNSEC && a.signed:
+	case a.qtype == dns.TypeNSEC:
 		one = a.nsec(n)
+	case a.qtype == dns.TypeRRSIG && len(sets) > 0 && len(sets[0].sigs) > 0:
+		one = &set{rrs: sets[0].sigs}
 	}
 	if one == nil {
 		a.denyType(n, name)

@@ -186,3 +186,31 @@ func median(all []time.Duration) time.Duration {
 	slices.Sort(all)
 	return all[len(all)/2]
 }
+
+// BenchmarkTell moves one of ten thousand groups whose names stand in one
+// signed zone.
+func BenchmarkTell(b *testing.B) {
+	c := example()
+	c.Zones[0].Sign = []string{newKey(b, b.TempDir(), "example.com.", 257, nil)}
+	for i := range 10_000 {
+		name := fmt.Sprintf("g%d", i)
+		c.Groups = append(c.Groups, Group{Name: name, Nodes: c.Groups[0].Nodes[:2]})
+		c.Zones[0].Names = append(c.Zones[0].Names, Name{Name: name, Group: name, TTL: 5 * time.Second})
+	}
+	s, err := New(c, discard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, g := range c.Groups {
+		s.Tell(serves(g.Name, "core1"))
+	}
+	if err := s.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	i := 0
+	for b.Loop() {
+		i++
+		s.Tell(serves("g7", []string{"core1", "core2"}[i%2]))
+	}
+}

@@ -25,6 +25,7 @@ type Server struct {
 	logged  atomic.Int64  // the second in which a stranger last caused a line
 	turn    atomic.Uint32 // of queries on the slow path, for pools with weights
 
+	reloading  sync.Mutex // held while one table takes the place of another; taken before mu
 	saving     sync.Mutex // held while serials are stored; taken before mu
 	mu         sync.Mutex // guards the fields below and the making of versions
 	situations map[string]ha.Situation
@@ -193,17 +194,22 @@ func (s *Server) stocked(apex string, serial, ceiling uint32, err error) {
 	}
 }
 
+// roots are where the first versions of a table's zones come from: the table
+// before it, with what is different in static records, or what another process
+// handed over, or the disk.
+type roots struct {
+	before *table
+	static map[string]difference
+	given  map[string]heirloom
+}
+
 // enter gives every zone of a table its first version: the one that follows
 // the version of the table before, if there was one.
-func (s *Server) enter(t, before *table, serials map[string]heirloom) error {
+func (s *Server) enter(t *table, r roots) error {
 	firsts := map[*zone]*version{}
 	for _, z := range t.zones {
 		names := s.say(z, "")
-		var from *zone
-		if before != nil {
-			from = before.zones[z.apex]
-		}
-		v, err := s.first(z, names, from, serials[z.apex])
+		v, err := s.first(z, names, r)
 		if err != nil {
 			return err
 		}
@@ -216,16 +222,19 @@ func (s *Server) enter(t, before *table, serials map[string]heirloom) error {
 	return nil
 }
 
-// first makes the first version of a zone that was just read. from is the zone
-// as it was before, nil if there is none.
-func (s *Server) first(z *zone, names []*answer, from *zone, given heirloom) (*version, error) {
+// first makes the first version of a zone that was just read.
+func (s *Server) first(z *zone, names []*answer, r roots) (*version, error) {
+	var from *zone
+	if r.before != nil {
+		from = r.before.zones[z.apex]
+	}
 	if from == nil {
 		kept, err := s.serials.load(z.apex)
 		if err != nil {
 			return nil, err
 		}
 		digest := z.digest(z.next(nil, names, 0))
-		if given.Digest != "" {
+		if given := r.given[z.apex]; given.Digest != "" {
 			kept = stock{stockFormat, z.apex, given.Serial, given.Serial, given.Digest}
 		}
 		serial := kept.first(z.soa.Serial, digest)
@@ -235,7 +244,7 @@ func (s *Server) first(z *zone, names []*answer, from *zone, given heirloom) (*v
 	}
 	old := from.told
 	same := z.next(nil, names, old.serial)
-	c := compare(from, old, z, same)
+	c := reloaded(old, same, r.static[z.apex])
 	if len(c.gone) == 0 && len(c.come) == 0 && z.sameSOA(from) {
 		same.past = old.past
 		return same, nil
@@ -250,7 +259,7 @@ func (s *Server) first(z *zone, names []*answer, from *zone, given heirloom) (*v
 		}
 	}
 	v := z.next(nil, names, serial)
-	v.past = remember(old.past, compare(from, old, z, v))
+	v.past = remember(old.past, reloaded(old, v, r.static[z.apex]))
 	return v, nil
 }
 
@@ -300,9 +309,15 @@ func (s *Server) Reload(c Config) error {
 
 // put puts a table in place of the one in force.
 func (s *Server) put(t *table) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	before := s.table.Load()
+	static := differences(before, t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.table.Load()
+	if s.frozen {
+		return errors.New("the sockets are being handed over to another process: reload that one")
+	}
 	choices := map[string]Choice{}
 	for _, g := range t.config.Groups {
 		if situation, known := s.situations[g.Name]; known {
@@ -315,7 +330,7 @@ func (s *Server) put(t *table) error {
 		s.table.Store(t)
 		return nil
 	}
-	if err := s.enter(t, before, nil); err != nil {
+	if err := s.enter(t, roots{before: before, static: static}); err != nil {
 		s.choices = was
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -110,6 +111,7 @@ func (d *door) accept(s *Server, l stream) {
 		case d.closing.Load() || errors.Is(err, net.ErrClosed):
 			return
 		default: // out of descriptors, most likely
+			s.logRarely(slog.LevelError, "connections not accepted", "error", err)
 			pause := time.NewTimer(wait)
 			<-pause.C
 			wait = min(2*wait, time.Second)

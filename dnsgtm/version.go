@@ -102,31 +102,78 @@ func (z *zone) since(old, next *version) change {
 	return c
 }
 
-// compare gives the change from one version to the next where they are of two
-// loads of a zone.
-func compare(from *zone, old *version, to *zone, next *version) change {
-	c := change{from: old.serial, to: next.serial, old: all(old.soa), new: all(next.soa)}
+// difference is what one load of a zone has and another has not.
+type difference struct{ gone, come []dns.RR }
+
+// differenceOf compares records, whatever their order.
+func differenceOf(from, to iter.Seq[dns.RR]) (d difference) {
 	had := map[string]dns.RR{}
 	buf := make([]byte, dns.MaxMsgSize)
-	key := func(rr dns.RR) string { return string(packOne(rr, buf)) }
-	for rr := range from.records(old) {
-		had[key(rr)] = rr
+	for rr := range from {
+		had[string(packOne(rr, buf))] = rr
 	}
-	for _, rr := range c.old {
-		delete(had, key(rr))
-	}
-	for rr := range to.records(next) {
-		k := key(rr)
-		if had[k] != nil {
-			delete(had, k)
-		} else if !slices.Contains(c.new, rr) {
-			c.come = append(c.come, rr)
+	for rr := range to {
+		key := packOne(rr, buf)
+		if had[string(key)] == nil {
+			d.come = append(d.come, rr)
 		}
+		delete(had, string(key))
 	}
 	for _, rr := range had {
-		c.gone = append(c.gone, rr)
+		d.gone = append(d.gone, rr)
 	}
-	return c
+	return d
+}
+
+// differences compares what is static in the zones that two tables have. It
+// takes its time, and is done before the lock is taken.
+func differences(from, to *table) map[string]difference {
+	all := map[string]difference{}
+	for apex, z := range to.zones {
+		if was := from.zones[apex]; was != nil {
+			all[apex] = differenceOf(was.static(), z.static())
+		}
+	}
+	return all
+}
+
+// static gives every record of a zone that is the same in all its versions.
+func (z *zone) static() iter.Seq[dns.RR] {
+	return func(yield func(dns.RR) bool) {
+		for _, n := range z.order {
+			for _, s := range n.sets {
+				if s.rtype() != dns.TypeSOA && !each(yield, s) {
+					return
+				}
+			}
+			if n.nsec != nil && !each(yield, n.nsec) {
+				return
+			}
+		}
+	}
+}
+
+// dynamic gives every record of a version that follows a group.
+func (v *version) dynamic() iter.Seq[dns.RR] {
+	return func(yield func(dns.RR) bool) {
+		for _, a := range v.names {
+			for _, rr := range allOf(a) {
+				if !yield(rr) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// reloaded gives the change from one version to the next where they are of two
+// loads of a zone, with the given difference in what is static.
+func reloaded(old, next *version, static difference) change {
+	moving := differenceOf(old.dynamic(), next.dynamic())
+	return change{
+		from: old.serial, to: next.serial, old: all(old.soa), new: all(next.soa),
+		gone: append(slices.Clip(static.gone), moving.gone...), come: append(slices.Clip(static.come), moving.come...),
+	}
 }
 
 func all(s *set) []dns.RR { return append(slices.Clone(s.rrs), s.sigs...) }

@@ -22,7 +22,8 @@ type groups struct {
 	register *register.Dir
 	crier    *notify.Crier
 	log      *slog.Logger
-	meter    func(io.Writer) // writes the figures that are not of one group
+	meter    func(io.Writer)                         // writes the figures that are not of one group
+	planned  func(group string, now time.Time) error // is asked before a person moves traffic; nil: nobody
 
 	mu  sync.RWMutex // guards the field below
 	all map[string]*watched
@@ -160,6 +161,14 @@ func (g *groups) Act(ctx context.Context, name, verb string, wish ha.Wish, dryRu
 	act, known := ha.Acts(verb)
 	if w == nil || !known {
 		return ha.Traffic{}, &ha.Refusal{Code: ha.BadWish, What: name + ": nothing was changed", Why: "there is no such group or verb", Do: "Look at the groups.", Read: "understudy status"}
+	}
+	if moves := verb == "resume" || verb == "switch"; moves && !dryRun && !wish.Force && g.planned != nil {
+		if _, err := w.Watcher.Act(ctx, act, wish, true); err != nil {
+			return ha.Traffic{}, err
+		}
+		if err := g.planned(name, time.Now()); err != nil {
+			return ha.Traffic{}, err
+		}
 	}
 	return w.Watcher.Act(ctx, act, wish, dryRun)
 }

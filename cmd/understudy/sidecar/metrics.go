@@ -28,6 +28,9 @@ func (s *Sidecar) writeMetrics(to io.Writer) {
 	if p := s.gate.proxy(); p != nil {
 		writeProxy(to, p.Figures())
 	}
+	if server := s.names.server(); server != nil {
+		server.WriteMetrics(to)
+	}
 	notifySet.WritePrometheus(to)
 }
 

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
+	"github.com/understudy-ha/understudy/dnsgtm"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/notify"
 	"github.com/understudy-ha/understudy/probes"
@@ -17,13 +19,15 @@ type parts struct {
 	guard   *guard
 	renders []*render
 	senders []notify.Sender
+	names   dnsgtm.Config          // if there is a name server
+	pools   map[string]probes.Plan // what it watches besides
 }
 
 // assemble makes a configuration into its parts. The faults are those that
 // only show when its files are read and its values are put together; with them
 // the parts are no good.
 func assemble(c *config.Sidecar, log *slog.Logger) (*parts, config.Faults) {
-	p := &parts{config: c, plans: map[string]probes.Plan{}}
+	p := &parts{config: c, plans: map[string]probes.Plan{}, pools: map[string]probes.Plan{}}
 	var f config.Faults
 	for _, name := range c.Names() {
 		plan, err := planOf(c.Groups[name])
@@ -32,6 +36,7 @@ func assemble(c *config.Sidecar, log *slog.Logger) (*parts, config.Faults) {
 		}
 		p.plans[name] = plan
 	}
+	f = append(f, p.assembleNames()...)
 	var err error
 	if p.guard, err = newGuard(c.API); err != nil {
 		f.Add("api", "%s", err)
@@ -52,6 +57,26 @@ func assemble(c *config.Sidecar, log *slog.Logger) (*parts, config.Faults) {
 		p.senders = append(p.senders, sender)
 	}
 	return p, f
+}
+
+// assembleNames makes the name server's part.
+func (p *parts) assembleNames() (f config.Faults) {
+	if p.config.DNS == nil {
+		return nil
+	}
+	for name, pool := range p.config.Pools {
+		g := config.Group{Probe: pool.Probe}
+		for _, n := range pool.Nodes {
+			g.Nodes = append(g.Nodes, n.Node)
+		}
+		plan, err := planOf(g)
+		if err != nil {
+			f.Add("groups/"+name, "%s", lines(err))
+		}
+		p.pools[name] = plan
+	}
+	p.names = namesOf(p.config)
+	return append(f, misnamed(p.config, p.names.Check(time.Now()))...)
 }
 
 // lines gives an error that may have several lines on one.

@@ -33,6 +33,7 @@ type Sidecar struct {
 	groups  *groups
 	voice   *voice
 	gate    *gate
+	names   *names
 	scribe  *scribe
 	pulse   *pulse
 	crier   *notify.Crier
@@ -62,6 +63,8 @@ func Open(ctx context.Context, file string, log *slog.Logger) (*Sidecar, error) 
 	s.groups = newGroups(r, s.crier, log)
 	s.groups.meter = s.writeMetrics
 	s.gate = newGate(s.groups, log)
+	s.names = newNames(s.groups, log)
+	s.groups.planned = s.names.lower
 	s.scribe = &scribe{groups: s.groups, tell: s.voice.tell, log: log, dir: filepath.Join(p.config.StateDir, "files")}
 	s.api = api.New(api.Config{Groups: s.groups, Identify: identify, Watcher: host})
 	s.pulse = &pulse{groups: s.groups, tell: s.voice.tell, alive: s.init.alive, every: s.init.pace(lookEvery), log: log}
@@ -167,6 +170,7 @@ func (s *Sidecar) change(ctx context.Context, p *parts, warnings []config.Remark
 		func(ctx context.Context) (commit, abort func(), err error) {
 			return s.gate.prepare(ctx, p.config.ProbeProxy)
 		},
+		func(ctx context.Context) (commit, abort func(), err error) { return s.names.prepare(ctx, p) },
 		func(ctx context.Context) (commit, abort func(), err error) { return s.groups.prepare(ctx, p.plans) },
 	} {
 		commit, abort, err := prepare(ctx)
@@ -186,11 +190,12 @@ func (s *Sidecar) change(ctx context.Context, p *parts, warnings []config.Remark
 // may be in force from the first moment on, then the groups, then who asks for
 // them.
 func (s *Sidecar) commit(p *parts, commits []func()) {
-	speak, desks, gate, groups := commits[0], commits[1], commits[2], commits[3]
+	speak, desks, gate, names, groups := commits[0], commits[1], commits[2], commits[3], commits[4]
 	s.scribe.stop() // it knows the old groups
 	speak()
 	groups()
 	gate()
+	names()
 	s.scribe.begin(p.renders)
 	desks()
 	s.config = p.config
@@ -205,6 +210,7 @@ func (s *Sidecar) close() {
 		}
 	}
 	s.gate.close()
+	s.names.close()
 	s.scribe.stop()
 	s.groups.close()
 	s.cancel()

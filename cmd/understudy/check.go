@@ -30,9 +30,9 @@ func newCheck(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Check a configuration: every fault at once, with its line",
-		Long: `Check a configuration: a sidecar's where the name ends in .yaml or .yml, Caddy's
-JSON where it ends in .json, else a Caddyfile. Nothing is started, nothing is
-written, no node is asked.
+		Long: `Check a configuration: a sidecar's or a node's where the name ends in .yaml or
+.yml, Caddy's JSON where it ends in .json, else a Caddyfile. Nothing is started,
+nothing is written, no node is asked.
 
 Every fault is reported at once with its line, and the exit code is 2. What is
 legal but unwise is told, and the exit code is 0.`,
@@ -117,8 +117,11 @@ func (s *session) faulty(path string, body []byte, faults []string) error {
 	return quiet(exitConfig)
 }
 
-// checkYAML checks a sidecar.yaml.
+// checkYAML checks a sidecar.yaml or a node.yaml.
 func (s *session) checkYAML(path string) error {
+	if config.IsNode(path) {
+		return s.checkNode(path)
+	}
 	c, d, err := config.ReadSidecar(path)
 	if err != nil {
 		return &failure{exitConfig, "understudy: nothing was checked", err.Error(), "Name a file that can be read.", readSidecar}

@@ -21,6 +21,8 @@ func commands(s *session) []*cobra.Command {
 		newDemo(s),
 		newCaddy(),
 		newSidecar(s),
+		newNode(s),
+		newFailover(s),
 		newVersion(s),
 	}
 }

@@ -33,7 +33,7 @@ func ours() *session {
 // run does what the session asks for and gives the exit code.
 func run(ctx context.Context, s *session) int {
 	if strings.TrimSuffix(filepath.Base(s.name), ".exe") == "failover" {
-		return s.tell(ctx, failover())
+		return s.tell(ctx, failover(ctx, s))
 	}
 	root := newRoot(s)
 	root.SetArgs(s.args)

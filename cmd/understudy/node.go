@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	engine "github.com/understudy-ha/understudy/cmd/understudy/node"
+	"github.com/understudy-ha/understudy/internal/config"
+)
+
+const readNode = "docs/reference/node.md"
+
+func newNode(s *session) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "node --config FILE",
+		Short: "Run one server of a pair: heartbeat, promotion, status pages",
+		Long: `Run the engine of one server of the pair by its node.yaml: it serves the two
+status pages, starts and stops the application, looks at its peer, and is
+promoted when the peer has failed. It runs until it is told to end, and leaves
+the application as it is then.
+
+People talk to it with the failover command.`,
+		Args: nothing,
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the node.yaml")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if file == "" {
+			return misuse(cmd, "--config FILE is missing")
+		}
+		return s.node(cmd.Context(), file)
+	}
+	return cmd
+}
+
+func (s *session) node(ctx context.Context, file string) error {
+	running, err := engine.Open(file, s.logger())
+	var faulty *engine.Faulty
+	switch {
+	case errors.As(err, &faulty):
+		for _, r := range faulty.Remarks {
+			fmt.Fprint(s.err, r.Show())
+		}
+		fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faulty.Remarks))
+		return quiet(exitConfig)
+	case err != nil:
+		return &failure{exitUsage, "understudy: the node did not start", err.Error(), "Remove what stands in its way, then start it again.", readNode}
+	}
+	if err := running.Run(ctx); err != nil {
+		fmt.Fprintf(s.err, "understudy: the node has ended by itself: %v\n", err)
+		return quiet(exitUsage)
+	}
+	return nil
+}
+
+// checkNode checks a node.yaml.
+func (s *session) checkNode(path string) error {
+	_, d, err := config.ReadNode(path)
+	if err != nil {
+		return &failure{exitConfig, "understudy: nothing was checked", err.Error(), "Name a file that can be read.", readNode}
+	}
+	for _, w := range d.Warnings() {
+		w.Text = "warning: " + w.Text
+		fmt.Fprint(s.err, w.Show())
+	}
+	faults := d.Faults()
+	for _, f := range faults {
+		fmt.Fprint(s.err, f.Show())
+	}
+	if len(faults) > 0 {
+		fmt.Fprintf(s.err, "%s: faults: %d; a running node keeps the configuration that it has\n", path, len(faults))
+		return quiet(exitConfig)
+	}
+	fmt.Fprintf(s.out, "%s: no fault\n", path)
+	return nil
+}

@@ -1,0 +1,172 @@
+package haengine
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// task is one act, and the event that it came of.
+type task struct {
+	ha.MemberAct
+	event ha.Event
+	out   *Outcome
+}
+
+// Outcome is what a person is told of what they asked for.
+type Outcome struct {
+	Refused string `json:"refused,omitempty"` // why not, empty: it is done or on its way
+	Later   bool   `json:"later,omitempty"`   // again by itself when the phase has changed
+	Sync    bool   `json:"-"`                 // a sync was to run
+}
+
+// step lets the machine take an event and does what it says.
+func (e *Engine) step(event ha.Event) Outcome {
+	if e.broken != "" || e.failed != nil {
+		return Outcome{Refused: "this node decides nothing: " + e.broken}
+	}
+	out := e.one(event)
+	e.drain()
+	return out
+}
+
+func (e *Engine) one(event ha.Event) Outcome {
+	if !believable(event.Peer, max(e.member.Epoch, e.member.Seen)) {
+		e.note(fmt.Sprintf("the peer tells epoch %d, which is not believed: epoch %d is the highest known", max(event.Peer.Served, event.Peer.Reign), max(e.member.Epoch, e.member.Seen)))
+		event.Peer.Served, event.Peer.Reign = 0, 0
+	}
+	before := e.member
+	m, acts := e.machine.Step(e.member, event, e.Clock(), e.acts[:0])
+	return e.follow(before, m, acts, event)
+}
+
+// drain takes the events that acts have left.
+func (e *Engine) drain() {
+	for len(e.pending) > 0 && e.failed == nil {
+		next := e.pending[0]
+		e.pending = e.pending[1:]
+		e.one(next)
+	}
+}
+
+// follow puts a Member into force and does the acts in their order.
+func (e *Engine) follow(before, m ha.Member, acts []ha.MemberAct, event ha.Event) (out Outcome) {
+	e.member, e.acts = m, acts
+	for _, a := range acts {
+		if e.table[a.Do](task{a, event, &out}); e.failed != nil {
+			return out
+		}
+	}
+	if m.Phase != before.Phase {
+		e.since = e.wall
+		e.recount(before, acts, event)
+		e.pending = append(e.pending, e.later...)
+		e.later = nil
+	}
+	e.publish()
+	return out
+}
+
+// doings gives what the shell does for every act of the machine.
+func (e *Engine) doings() [ha.NoteEnabled]func(task) {
+	return [...]func(task){
+		ha.DoPersist:       e.persist,
+		ha.DoBoot:          func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnBoot}) },
+		ha.DoFinishCommit:  func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnCommitDone}) },
+		ha.DoStartApp:      func(task) { e.App.Start(e.member.Epoch) },
+		ha.DoStopApp:       func(task) { e.App.Stop() },
+		ha.DoKillApp:       func(task) { e.App.Kill() },
+		ha.DoOpenDoor:      func(task) { e.openDoor() },
+		ha.DoCloseDoor:     func(task) { e.publish(); e.Door.Close() },
+		ha.DoBeat:          func(task) { e.beat() },
+		ha.DoAskPeer:       func(task) { e.askPeer() },
+		ha.DoLookPeer:      func(task) { e.ask(e.Peer.Look, e.answer) },
+		ha.DoAskFronts:     func(task) {}, // no front is known that could be asked
+		ha.DoAskStepDown:   e.askStepDown,
+		ha.DoPassDecision:  e.passDecision,
+		ha.DoTell:          func(task) { e.tell() },
+		ha.DoFence:         func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnFenceFailed}) }, // none can be configured
+		ha.DoAskRegister:   e.askRegister,
+		ha.DoTakeLease:     e.takeLease,
+		ha.DoRenew:         e.renew,
+		ha.DoRevoke:        e.revoke,
+		ha.DoRevokeThat:    e.revoke,
+		ha.DoRecordServed:  e.recordServed,
+		ha.DoRaiseRegister: e.raiseRegister,
+		ha.DoRunSync:       e.runSync,
+		ha.DoSkipSync:      func(task) { e.note("a sync is skipped, for the last one still runs") },
+		ha.DoCancelSync:    func(task) {}, // none outlives its act: see runSync
+		ha.DoAllowCommit:   func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnCommitDone}) },
+		ha.DoDenyCommit:    func(task) {},
+		ha.DoNotify:        e.tellPeople,
+		ha.DoRefuse:        func(t task) { t.out.Refused = e.machine.Row(t.MemberAct).Why },
+		ha.DoLater:         func(t task) { t.out.Later = true; e.later = append(e.later, t.event) },
+	}
+}
+
+// persist stores what the Member has to keep. An engine that cannot do so ends:
+// what follows must not be done, and what it said last is still true.
+func (e *Engine) persist(task) {
+	if e.member.Kept == e.kept {
+		return
+	}
+	if err := save(filepath.Join(e.Dir, memberFile), e.member.Kept); err != nil {
+		e.failed = fmt.Errorf("store the node's state: %w", err)
+		return
+	}
+	e.kept = e.member.Kept
+}
+
+// openDoor says OK before the first client can ask.
+func (e *Engine) openDoor() {
+	if !e.settings.DoorClosed {
+		e.Door.Open()
+	}
+}
+
+// tellPeople writes a row into the log.
+func (e *Engine) tellPeople(t task) {
+	why := e.machine.Row(t.MemberAct).Why
+	e.note(fmt.Sprintf("%v: %s", e.member.Phase, why))
+	e.Log.Warn("the node's state changes", "node", e.Name, "phase", e.member.Phase.String(), "epoch", e.member.Epoch, "why", why)
+}
+
+// runSync ends at once, for there is nothing to copy.
+func (e *Engine) runSync(t task) {
+	t.out.Sync = true
+	e.note("a sync was asked for: " + NoDataset)
+	if err := e.history.sync(Sync{At: time.Now().UTC(), From: e.PeerName, Result: "Failed: " + NoDataset}); err != nil {
+		e.Log.Error("the Sync History cannot be written", "error", err)
+	}
+	e.pending = append(e.pending, ha.Event{On: ha.OnSyncEnded})
+}
+
+// NoDataset is what is said of every sync and every loss as long as nothing is
+// replicated.
+const NoDataset = "no dataset is configured"
+
+// recount writes a change of phase into the history.
+func (e *Engine) recount(before ha.Member, acts []ha.MemberAct, event ha.Event) {
+	m, why := e.member, ""
+	if len(acts) > 0 {
+		why = e.machine.Row(acts[0]).Why
+	} else if row, ok := e.machine.Look(before, event, e.Clock()); ok {
+		why = row.Why
+	}
+	e.note(fmt.Sprintf("%v -> %v: %s", before.Phase, m.Phase, why))
+	if calm(before.Phase) && calm(m.Phase) {
+		return // heartbeats that fail and pass are the log's
+	}
+	t := Transition{At: time.Now().UTC(), From: before.Phase, To: m.Phase, Epoch: m.Epoch, Why: why, Misses: int(before.Misses), Peer: e.peer.words}
+	if m.Phase == ha.InActive {
+		t.Loss = NoDataset
+	}
+	if err := e.history.add(t); err != nil {
+		e.Log.Error("the history cannot be written", "error", err)
+	}
+}
+
+// calm says whether a phase is a stand-by's usual one.
+func calm(p ha.Phase) bool { return p == ha.InStandby || p == ha.InSuspect }

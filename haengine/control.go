@@ -1,0 +1,313 @@
+package haengine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// errEnded says that the engine does not run any more.
+var errEnded = errors.New("the engine is ending")
+
+// Status tells how the node is at this moment.
+func (e *Engine) Status() Status {
+	s, now := e.now.Load(), e.Clock()
+	state, why := e.state(s, now)
+	m := s.Member
+	d := Status{
+		Version: 1, Name: e.Name, Enabled: m.Enabled, Mode: m.Mode, Shown: m.Shown, State: state, Why: why, Phase: m.Phase,
+		Since: s.Since.UTC(), Profile: s.machine.Profile, Epoch: m.Epoch, Served: m.Served, Seen: m.Seen, Misses: int(m.Misses),
+		Paused: m.Blocked, Broken: s.Broken, Warnings: []string{},
+		Peer: PeerNow{e.PeerName, s.Peer.Report.State, s.Peer.Heard, s.Peer.at.UTC(), s.Peer.words, s.Peer.Report.Off},
+		App:  AppNow{e.App.Well()},
+	}
+	if !s.Peer.Heard {
+		d.Peer.State = ha.NotAvailable
+	}
+	d.Door = DoorNow{Setting: able(!s.Settings.DoorClosed), Fault: e.Door.Fault()}
+	d.Door.Clients, d.Door.Ever = e.Door.Clients()
+	d.Door.Open = state == ha.Active && !s.Settings.DoorClosed && d.Door.Fault == ""
+	if m.Enabled && s.machine.Profile == ha.Documented && !s.Settings.KeepInStandby {
+		d.Warnings = append(d.Warnings, SplitBrain)
+	}
+	if syncs := e.history.syncs(); len(syncs) > 0 {
+		d.LastSync = &syncs[len(syncs)-1]
+	}
+	d.Mind = mind(s, state, e.PeerName)
+	return d
+}
+
+// mind says in one sentence what would happen now.
+func mind(s *Snapshot, state ha.State, peer string) string {
+	switch m := s.Member; {
+	case s.Broken != "":
+		return "It decides nothing until a person has mended that."
+	case m.Phase == ha.InOff:
+		return "High Availability is disabled: nothing happens by itself."
+	case m.Blocked:
+		return "Paused: nothing happens by itself."
+	case m.Phase == ha.InActive && state == ha.Active:
+		return "It serves."
+	case m.Phase == ha.InActive:
+		return "It is to serve and cannot; if " + peer + " is in Standby it takes over."
+	case m.Phase == ha.OutSuperseded:
+		return peer + " has served since. A person decides: failover mode secondary makes this node the stand-by."
+	case state == ha.Standby && s.Settings.KeepInStandby:
+		return "If " + peer + " fails, this node stays in Standby (If Failure Detected)."
+	case state == ha.Standby && m.PeerFirst:
+		return "It served last and " + peer + " stands by as well: nobody serves until a person says failover mode primary on one of them."
+	case state == ha.Standby:
+		r := s.machine.Settings
+		return fmt.Sprintf("If %s fails now, this node is Active after about %v and the application's start.", peer, r.Detect()+r.PromotionHold)
+	}
+	return "On its way or waiting: see failover fsm, " + s.Member.Phase.String() + "."
+}
+
+// run has the owner do something and waits for what it gives.
+func (e *Engine) run(ctx context.Context, do func() Outcome) (Outcome, error) {
+	done := make(chan Outcome, 1)
+	select {
+	case e.inbox <- func() { done <- do() }:
+	case <-ctx.Done():
+		return Outcome{}, errEnded
+	}
+	select {
+	case out := <-done:
+		return out, nil
+	case <-ctx.Done():
+		return Outcome{}, errEnded
+	}
+}
+
+// Say gives the machine what a person says, and writes down who did.
+func (e *Engine) Say(ctx context.Context, event ha.Event, actor, reason string) (Outcome, error) {
+	return e.run(ctx, func() Outcome {
+		e.note(fmt.Sprintf("%s says %v %s", actor, event.On, reason))
+		e.Log.Info("a person acts", "actor", actor, "says", event.On.String(), "reason", reason)
+		return e.step(event)
+	})
+}
+
+// Save puts settings into force, if they are possible.
+func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, error), actor string) (Outcome, error) {
+	return e.run(ctx, func() Outcome {
+		s, err := change(e.settings)
+		if err != nil {
+			return Outcome{Refused: err.Error()}
+		}
+		if faults := s.Check(); len(faults) > 0 {
+			return Outcome{Refused: strings.Join(faults, " ")}
+		}
+		s.Saved = time.Now().UTC()
+		if err := save(filepath.Join(e.Dir, settingsFile), s); err != nil {
+			return Outcome{Refused: "the settings cannot be stored: " + err.Error()}
+		}
+		e.note(fmt.Sprintf("%s saves settings: %s", actor, difference(e.settings, s)))
+		e.settings = s
+		e.machine = ha.NewMachine(s.rules(e.place()), ha.MemberTable())
+		e.hasten()
+		if s.DoorClosed {
+			e.Door.Close()
+		} else if e.broken == "" && e.machine.State(e.member, e.Clock()) == ha.Active {
+			e.Door.Open()
+		}
+		e.publish()
+		return Outcome{}
+	})
+}
+
+// hasten lets a heartbeat that an older, longer interval has set come by the new
+// one.
+func (e *Engine) hasten() {
+	next := e.Clock().After(e.settings.HeartbeatInterval)
+	if at := &e.member.Timers[ha.AtBeat]; *at > next {
+		*at = next
+	}
+}
+
+// difference names what two settings differ in.
+func difference(before, after Settings) string {
+	var all []string
+	was := before.List()
+	for i, one := range after.List() {
+		if one != was[i] {
+			all = append(all, fmt.Sprintf("%s: %s instead of %s", one.Name, one.Value, was[i].Value))
+		}
+	}
+	if before.DoorClosed != after.DoorClosed {
+		all = append(all, clientConnection+": "+able(!after.DoorClosed))
+	}
+	if len(all) == 0 {
+		return "all as before"
+	}
+	return strings.Join(all, ", ")
+}
+
+// Control serves the node's API. who gives the name of the one who asks.
+func (e *Engine) Control(who func(*http.Request) string) http.Handler {
+	c := &control{e, who}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ha/v1/status", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.Status()) })
+	mux.HandleFunc("POST /ha/v1/role", c.act(c.role))
+	mux.HandleFunc("POST /ha/v1/ha", c.act(c.enable))
+	mux.HandleFunc("POST /ha/v1/pause", c.act(c.pause))
+	mux.HandleFunc("POST /ha/v1/sync", c.act(c.sync))
+	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.clientConnection))
+	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.set))
+	mux.HandleFunc("GET /ha/v1/settings", c.settings)
+	mux.HandleFunc("GET /ha/v1/history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.transitions()) })
+	mux.HandleFunc("GET /ha/v1/sync-history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.syncs()) })
+	mux.HandleFunc("GET /ha/v1/log", c.log)
+	mux.HandleFunc("GET /ha/v1/preflight", func(w http.ResponseWriter, r *http.Request) { give(w, http.StatusOK, e.Preflight(r.Context())) })
+	return mux
+}
+
+// control is the API's side of an Engine.
+type control struct {
+	*Engine
+	who func(*http.Request) string
+}
+
+// mostAsked is the most that a request's body may have.
+const mostAsked = 16 << 10
+
+// act reads a request, has it done, and gives what came of it.
+func (c *control) act(do func(context.Context, Request, string) (Outcome, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q Request
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&q); err != nil {
+			give(w, http.StatusBadRequest, Fault{Why: "the request is not understood: " + err.Error()})
+			return
+		}
+		if tag := r.Header.Get("If-Match"); tag != "" && tag != c.tag() {
+			give(w, http.StatusPreconditionFailed, Fault{Why: "the settings were saved by somebody else meanwhile", Do: "Look at them again: failover config show"})
+			return
+		}
+		out, err := do(r.Context(), q, c.who(r))
+		var bad *badRequest
+		switch {
+		case errors.As(err, &bad):
+			give(w, http.StatusBadRequest, bad.Fault)
+		case err != nil:
+			give(w, http.StatusServiceUnavailable, Fault{Why: err.Error()})
+		case out.Refused != "":
+			give(w, http.StatusConflict, Fault{Why: out.Refused})
+		default:
+			a := Answer{Outcome: out, Status: c.Status()}
+			if r.Method == http.MethodPut {
+				a.Warnings = c.now.Load().Settings.Warnings()
+			}
+			give(w, http.StatusOK, a)
+		}
+	}
+}
+
+// badRequest is the error of a request that says nothing possible.
+type badRequest struct{ Fault }
+
+func (b *badRequest) Error() string { return b.Why }
+
+func wrong(why, do string) error { return &badRequest{Fault{why, do}} }
+
+func give(w http.ResponseWriter, code int, doc any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(doc)
+}
+
+// role is failover mode (EPMM guide, Table 5); the appliance's portal and
+// others say backup for secondary.
+func (c *control) role(ctx context.Context, q Request, who string) (Outcome, error) {
+	switch q.Role {
+	case "primary":
+		return c.Say(ctx, ha.Event{On: ha.OnModePrimary}, who, q.Reason)
+	case "secondary", "backup":
+		return c.Say(ctx, ha.Event{On: ha.OnModeSecondary}, who, q.Reason)
+	}
+	return Outcome{}, wrong(fmt.Sprintf("the mode %.40q is not known", q.Role), "Say primary or secondary.")
+}
+
+// enable is the option High Availability (EPMM guide, Table 4).
+func (c *control) enable(ctx context.Context, q Request, who string) (Outcome, error) {
+	modes := map[string]ha.Mode{"": ha.Uncast, "primary": ha.Primary, "secondary": ha.Secondary}
+	mode, known := modes[q.Mode]
+	switch {
+	case q.Enable == nil || !known:
+		return Outcome{}, wrong("enable must be true or false, and mode primary or secondary", "")
+	case !*q.Enable:
+		return c.Say(ctx, ha.Event{On: ha.OnDisable}, who, q.Reason)
+	case mode == ha.Uncast && c.now.Load().Member.Mode == ha.Uncast:
+		return Outcome{}, wrong("the Mode of this node was never set", "Say which part it has: failover ha enable --mode primary, or --mode secondary")
+	}
+	return c.Say(ctx, ha.Event{On: ha.OnEnable, Mode: mode}, who, q.Reason)
+}
+
+func (c *control) pause(ctx context.Context, q Request, who string) (Outcome, error) {
+	switch {
+	case q.Enable == nil:
+		return Outcome{}, wrong("enable must be true or false", "")
+	case *q.Enable:
+		return c.Say(ctx, ha.Event{On: ha.OnBlock}, who, q.Reason)
+	}
+	return c.Say(ctx, ha.Event{On: ha.OnUnblock}, who, q.Reason)
+}
+
+// sync is Run Sync Now. Its gates are the machine's; there is nothing to copy.
+func (c *control) sync(ctx context.Context, q Request, who string) (Outcome, error) {
+	if q.Host != c.PeerName {
+		return Outcome{}, wrong(fmt.Sprintf("%.80q is not the peer of this node", q.Host), "Name "+c.PeerName+".")
+	}
+	out, err := c.Say(ctx, ha.Event{On: ha.OnSyncAsked}, who, q.Reason)
+	if out.Sync {
+		out.Refused = NoDataset
+	}
+	return out, err
+}
+
+func (c *control) clientConnection(ctx context.Context, q Request, who string) (Outcome, error) {
+	if q.Enable == nil {
+		return Outcome{}, wrong("enable must be true or false", "")
+	}
+	if _, none := c.Door.(NoDoor); none {
+		return Outcome{Refused: "this node has no client_connection: its clients reach the application without us"}, nil
+	}
+	return c.Save(ctx, func(s Settings) (Settings, error) { s.DoorClosed = !*q.Enable; return s, nil }, who)
+}
+
+func (c *control) set(ctx context.Context, q Request, who string) (Outcome, error) {
+	return c.Save(ctx, func(s Settings) (Settings, error) { return s.With(q.Settings) }, who)
+}
+
+// tag names the settings in force (RFC 9110, 8.8.3).
+func (c *control) tag() string {
+	return fmt.Sprintf("%q", c.now.Load().Settings.Saved.Format(time.RFC3339Nano))
+}
+
+func (c *control) settings(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("ETag", c.tag())
+	give(w, http.StatusOK, c.now.Load().Settings.List())
+}
+
+// lastOfLog is how much of the log is shown without ?all.
+const lastOfLog = 16 << 10
+
+func (c *control) log(w http.ResponseWriter, r *http.Request) {
+	most := int64(lastOfLog)
+	if r.URL.Query().Has("all") {
+		most = 0
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := c.journal.export(w, most); err != nil {
+		c.Log.Error("the log HighAvailability cannot be read", "error", err)
+	}
+}

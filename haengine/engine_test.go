@@ -1,0 +1,441 @@
+package haengine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// twin is a peer that a test sets.
+type twin struct {
+	mu     sync.Mutex // guards the fields below
+	sight  Sight
+	err    error
+	looks  int
+	downed []uint64 // epochs at which it was asked to step down
+}
+
+func (p *twin) set(s Sight, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sight, p.err = s, err
+}
+
+func (p *twin) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.looks
+}
+
+func (p *twin) Look(context.Context) (Sight, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.looks++
+	return p.sight, p.err
+}
+
+func (p *twin) Ask(ctx context.Context, _ ha.Report) (Sight, error)  { return p.Look(ctx) }
+func (p *twin) Tell(ctx context.Context, _ ha.Report) (Sight, error) { return p.Look(ctx) }
+
+func (p *twin) StepDown(_ context.Context, epoch uint64, _ bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.downed = append(p.downed, epoch)
+	if p.err == nil && p.sight.Report.Runs {
+		return ErrNoTrust
+	}
+	return p.err
+}
+
+var errDown = errors.New("connection refused")
+
+// serving is a peer that is well and serves at an epoch.
+func serving(epoch uint64) Sight {
+	return Sight{Well: true, Heard: true, Report: ha.Report{State: ha.Active, Served: epoch, Reign: epoch, Runs: true}}
+}
+
+// standing is a peer that stands by and has served at an epoch.
+func standing(epoch uint64) Sight {
+	return Sight{Heard: true, Report: ha.Report{State: ha.Standby, Served: epoch}}
+}
+
+// play is an application that starts and stops in no time, unless told.
+type play struct {
+	mu    sync.Mutex // guards the fields below
+	told  chan ha.On
+	runs  bool
+	sick  bool
+	stuck bool // it does not start
+	did   []string
+}
+
+func (a *play) Run(ctx context.Context, tell func(ha.On)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case on := <-a.told:
+			tell(on)
+		}
+	}
+}
+
+func (a *play) say(did string, runs bool, on ha.On) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.did = append(a.did, did)
+	a.runs = runs
+	a.told <- on
+}
+
+func (a *play) Start(uint64) {
+	if a.stuck {
+		a.say("start", false, ha.OnAppStartFailed)
+		return
+	}
+	a.say("start", true, ha.OnAppUp)
+}
+func (a *play) Stop() { a.say("stop", false, ha.OnAppStopped) }
+func (a *play) Kill() { a.say("kill", false, ha.OnAppStopped) }
+func (a *play) Well() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.runs && !a.sick
+}
+
+// latch is a door that a test looks at.
+type latch struct {
+	NoDoor
+	mu   sync.Mutex // guards open
+	open bool
+}
+
+func (d *latch) Open()  { d.mu.Lock(); d.open = true; d.mu.Unlock() }
+func (d *latch) Close() { d.mu.Lock(); d.open = false; d.mu.Unlock() }
+func (d *latch) is() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.open
+}
+
+// rig is a node of a test, in a bubble of synctest.
+type rig struct {
+	t    *testing.T
+	dir  string
+	peer *twin
+	app  *play
+	door *latch
+	base time.Time
+	skew atomic.Int64 // added to the clock: a freeze
+
+	*Engine
+	stop func()
+}
+
+// newRig gives a node core2 that has never run, whose peer is down.
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, dir: t.TempDir(), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), base: time.Now().Add(-time.Hour)}
+	r.start()
+	return r
+}
+
+func (r *rig) start() {
+	r.t.Helper()
+	e, err := Open(Config{
+		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door,
+		Clock: func() ha.Instant { return ha.Instant(time.Since(r.base) + time.Duration(r.skew.Load())) }, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	r.Engine = e
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			r.t.Errorf("the engine ended by itself: %v", err)
+		}
+	})
+	r.t.Cleanup(r.stop)
+	synctest.Wait()
+}
+
+func (r *rig) restart() {
+	r.stop()
+	r.start()
+}
+
+func (r *rig) say(on ha.On) Outcome {
+	r.t.Helper()
+	return r.tells(ha.Event{On: on})
+}
+
+func (r *rig) tells(event ha.Event) Outcome {
+	r.t.Helper()
+	out, err := r.Say(context.Background(), event, "anna", "a test")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+	return out
+}
+
+func (r *rig) enable(m ha.Mode) {
+	r.t.Helper()
+	if out := r.tells(ha.Event{On: ha.OnEnable, Mode: m}); out.Refused != "" {
+		r.t.Fatalf("enable was refused: %s", out.Refused)
+	}
+	synctest.Wait()
+}
+
+func (r *rig) saves(change map[string]string) {
+	r.t.Helper()
+	out, err := r.Save(context.Background(), func(s Settings) (Settings, error) { return s.With(change) }, "anna")
+	if err != nil || out.Refused != "" {
+		r.t.Fatal(out.Refused, err)
+	}
+}
+
+func (r *rig) want(phase ha.Phase, state ha.State) {
+	r.t.Helper()
+	synctest.Wait()
+	got, why := r.State()
+	if at := r.now.Load().Member.Phase; at != phase || got != state {
+		r.t.Fatalf("it is %v (%s) in %v, want %v in %v", got, why, at, state, phase)
+	}
+	if open := state == ha.Active; r.door.is() != open {
+		r.t.Errorf("%v: the door is open: %t", phase, !open)
+	}
+}
+
+// page asks for a page and gives status, body and epoch.
+func (r *rig) page(page ha.Page) (int, string, string) {
+	w := httptest.NewRecorder()
+	r.Pages().ServeHTTP(w, httptest.NewRequest(http.MethodGet, ha.Profile{}.Path(page), nil))
+	return w.Code, strings.TrimSpace(w.Body.String()), w.Header().Get(epochHeader)
+}
+
+func TestANewNodeServesLikeAStandAloneServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.want(ha.InOff, ha.Active)
+		if code, body, epoch := r.page(ha.StatusPage); code != 200 || body != "MOBILEIRON-STATUS: OK" || epoch != "" {
+			t.Errorf("got %d %q epoch %q", code, body, epoch)
+		}
+		r.app.sick = true
+		if code, _, _ := r.page(ha.StatusPage); code != 503 {
+			t.Errorf("an application that is not well: got %d", code)
+		}
+		if r.peer.count() != 0 {
+			t.Error("it asked its peer though High Availability is disabled")
+		}
+	})
+}
+
+func TestASecondaryIsPromotedAfterExactlyAsManyFailuresAsWereSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.peer.set(serving(1), nil)
+		r.enable(ha.Secondary)
+		r.want(ha.InStandby, ha.Standby)
+		if code, body, _ := r.page(ha.HAStatusPage); code != 200 || body != "MOBILEIRON-STATUS: OK (Mode: Standby)" {
+			t.Errorf("got %d %q", code, body)
+		}
+		if code, _, _ := r.page(ha.StatusPage); code != 503 {
+			t.Errorf("a stand-by's status page: got %d", code)
+		}
+		r.saves(map[string]string{"heartbeat interval": "1s", "consecutive_heartbeat_failures_before_failover": "3", "re-check interval": "500ms", "attempt timeout": "500ms", "promotion-hold": "100ms"})
+		time.Sleep(30*time.Second + 500*time.Millisecond) // the interval from before is over; now between two
+		looks := r.peer.count()
+		time.Sleep(10 * time.Second)
+		if got := r.peer.count() - looks; got != 10 {
+			t.Errorf("%d heartbeats in ten intervals", got)
+		}
+		r.peer.set(Sight{}, errDown)
+		for r.now.Load().Member.Misses == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(998 * time.Millisecond)
+		if phase := r.now.Load().Member.Phase; phase >= ha.InDeciding {
+			t.Fatalf("%v before the third failure", phase)
+		}
+		time.Sleep(200 * time.Millisecond)
+		r.want(ha.InActive, ha.Active)
+		if code, body, epoch := r.page(ha.HAStatusPage); code != 200 || body != "MOBILEIRON-STATUS: OK (Mode: Primary)" || epoch != "2" {
+			t.Errorf("got %d %q epoch %q", code, body, epoch)
+		}
+		h := r.history.transitions()
+		if last := h[len(h)-1]; last.To != ha.InActive || last.Epoch != 2 || last.Loss != NoDataset || !strings.Contains(last.Peer, "connection refused") {
+			t.Errorf("the history says %+v", last)
+		}
+	})
+}
+
+func TestAPrimaryThatReturnsAfterAPromotionWaitsForAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.want(ha.InActive, ha.Active)
+		r.stop()
+		r.peer.set(serving(5), nil)
+		r.start()
+		r.want(ha.OutSuperseded, ha.NotAvailable)
+		if code, body, _ := r.page(ha.HAStatusPage); code != 503 || body != "MOBILEIRON-STATUS: NOT OK (superseded)" {
+			t.Errorf("got %d %q", code, body)
+		}
+		time.Sleep(time.Hour)
+		r.restart()
+		r.want(ha.OutSuperseded, ha.NotAvailable)
+		r.say(ha.OnModeSecondary)
+		r.want(ha.InStandby, ha.Standby)
+		r.say(ha.OnModePrimary)
+		r.want(ha.InActive, ha.Active)
+		if got := r.Status().Served; got != 6 {
+			t.Errorf("epoch %d, want 6: the next above 5 that is this node's", got)
+		}
+	})
+}
+
+func TestANodeThatWasFrozenLooksAtItsPeerBeforeItSaysOK(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.want(ha.InActive, ha.Active)
+		r.peer.set(serving(9), nil)
+		r.skew.Store(int64(time.Minute)) // frozen: nothing has turned, the clock went on
+		if code, body, _ := r.page(ha.StatusPage); code != 503 || body != "MOBILEIRON-STATUS: NOT OK (frozen)" {
+			t.Errorf("right after the thaw: got %d %q", code, body)
+		}
+		time.Sleep(tick)
+		r.want(ha.OutSuperseded, ha.NotAvailable)
+	})
+}
+
+func TestAFrozenNodeWhosePeerIsDownServesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.skew.Store(int64(time.Minute))
+		time.Sleep(tick)
+		r.want(ha.InActive, ha.Active)
+	})
+}
+
+func TestADamagedStateIsNeverGuessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, damage := range damages() {
+			r := newRig(t)
+			r.enable(ha.Primary)
+			r.stop()
+			damage.do(t, r.dir)
+			r.app.did = nil
+			r.start()
+			if state, _ := r.State(); state != ha.NotAvailable {
+				t.Errorf("%s: it is %v", damage.name, state)
+			}
+			for _, page := range []ha.Page{ha.StatusPage, ha.HAStatusPage} {
+				if code, body, _ := r.page(page); code != 503 || !strings.Contains(body, "state cannot be used") {
+					t.Errorf("%s: got %d %q", damage.name, code, body)
+				}
+			}
+			if out := r.say(ha.OnModePrimary); !strings.Contains(out.Refused, damage.says) {
+				t.Errorf("%s: mode primary was answered with %q, want %q", damage.name, out.Refused, damage.says)
+			}
+			if len(r.app.did) > 0 || r.door.is() {
+				t.Errorf("%s: it did %v, door open: %t", damage.name, r.app.did, r.door.is())
+			}
+			r.stop()
+		}
+	})
+}
+
+func TestAnEpochFromNowhereIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.peer.set(serving(1<<40), nil)
+		time.Sleep(time.Minute)
+		r.want(ha.InActive, ha.Active)
+		if got := r.Status().Seen; got != 0 {
+			t.Errorf("epoch %d was believed", got)
+		}
+	})
+}
+
+func TestAStartThatFailsLeavesTheNodeInStandby(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.app.stuck = true
+		r.peer.set(serving(1), nil)
+		r.enable(ha.Secondary)
+		r.app.did = nil
+		r.peer.set(Sight{}, errDown)
+		time.Sleep(time.Minute + 16*time.Second)
+		r.want(ha.InHeld, ha.Standby)
+		if got := strings.Join(r.app.did, " "); got != "start start start stop" {
+			t.Errorf("it did: %s", got)
+		}
+	})
+}
+
+func TestAnActiveThatSeesAHigherEpochStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.want(ha.InActive, ha.Active)
+		r.peer.set(serving(5), nil)
+		time.Sleep(11 * time.Second)
+		r.want(ha.OutSuperseded, ha.NotAvailable)
+		if r.app.runs {
+			t.Error("its application runs on")
+		}
+	})
+}
+
+func TestTwoThatStandByWaitForAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.peer.set(standing(0), nil)
+		r.say(ha.OnModeSecondary)
+		time.Sleep(time.Hour)
+		r.want(ha.InHeld, ha.Standby)
+		if got := r.Status().Mind; !strings.Contains(got, "nobody serves until a person says failover mode primary") {
+			t.Errorf("the status says %q", got)
+		}
+		r.say(ha.OnModePrimary)
+		r.want(ha.InActive, ha.Active)
+	})
+}
+
+func TestModePrimaryAsksThePeerToStepDownAndSaysWhyItCannot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.peer.set(serving(1), nil)
+		r.enable(ha.Secondary)
+		time.Sleep(11 * time.Second) // a heartbeat has told the peer's epoch
+		if out := r.say(ha.OnModePrimary); out.Refused != "" {
+			t.Errorf("mode primary was refused: %s", out.Refused)
+		}
+		r.want(ha.InActive, ha.Active)
+		if len(r.peer.downed) != 1 || r.peer.downed[0] != 1 {
+			t.Errorf("asked to step down: %v, want once at epoch 1", r.peer.downed)
+		}
+		var log strings.Builder
+		if err := r.journal.export(&log, 0); err != nil || !strings.Contains(log.String(), "the nodes do not trust one another yet") {
+			t.Errorf("the log does not say why: %v\n%s", err, log.String())
+		}
+	})
+}

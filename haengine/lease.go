@@ -1,0 +1,87 @@
+package haengine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// Lease is the key in the register that says who is Active (profile safe). Each
+// method gives the event that tells what came of it; the engine adds what it
+// knows itself: Attempt, Sent and Floor. An error is an unanswered request.
+type Lease interface {
+	// Take grants a lease by the name of an attempt and creates the key if it is
+	// absent: OnLeaseGranted with Epoch, PeerServed, Revision and Cluster, or
+	// OnLeaseRefused.
+	Take(ctx context.Context, attempt uint64) (ha.Event, error)
+	// Renew renews the lease of an attempt: OnLeaseRenewed with Revision and
+	// Cluster, or OnLeaseGone.
+	Renew(ctx context.Context, attempt uint64) (ha.Event, error)
+	// Revoke ends the lease of an attempt by its id, and never the key.
+	Revoke(ctx context.Context, attempt uint64) error
+}
+
+// Register is the rest of what the nodes of a pair share in profile safe.
+type Register interface {
+	// Read gives OnRegisterRead with Held, Epoch, PeerServed, Revision, Cluster.
+	Read(ctx context.Context) (ha.Event, error)
+	// RecordServed writes, guarded by the key, that this node serves at an epoch:
+	// OnServedWritten or OnServedRefused.
+	RecordServed(ctx context.Context, epoch uint64) (ha.Event, error)
+	// Raise brings the revision above a number: OnRegisterRaised with Revision
+	// and Cluster.
+	Raise(ctx context.Context, above uint64) (ha.Event, error)
+}
+
+// request asks the register, and tells silent where it does not answer.
+func (e *Engine) request(do func(context.Context) (ha.Event, error), floor uint64, silent ha.Event) {
+	sent := e.Clock()
+	e.do(func(ctx context.Context) func() {
+		event, err := do(ctx)
+		return func() {
+			if err != nil {
+				e.note(fmt.Sprintf("the register does not answer: %v", err))
+				event = silent
+			}
+			event.Attempt, event.Sent, event.Floor = silent.Attempt, sent, floor
+			e.step(event)
+		}
+	})
+}
+
+func (e *Engine) askRegister(t task) {
+	e.request(e.Register.Read, t.Number, ha.Event{On: ha.OnRegisterSilent})
+}
+
+func (e *Engine) takeLease(t task) {
+	floor := max(e.member.Revision, e.member.Epoch, e.member.Seen)
+	take := func(ctx context.Context) (ha.Event, error) { return e.Lease.Take(ctx, t.Number) }
+	e.request(take, floor, ha.Event{On: ha.OnLeaseUnanswered, Attempt: t.Number})
+}
+
+func (e *Engine) renew(t task) {
+	renew := func(ctx context.Context) (ha.Event, error) { return e.Lease.Renew(ctx, t.Number) }
+	e.request(renew, e.member.Revision, ha.Event{On: ha.OnRegisterSilent, Attempt: t.Number})
+}
+
+func (e *Engine) revoke(t task) {
+	e.do(func(ctx context.Context) func() {
+		err := e.Lease.Revoke(ctx, t.Number)
+		return func() {
+			if err != nil {
+				e.note(fmt.Sprintf("the lease of attempt %d ends by itself, for the register does not answer: %v", t.Number, err))
+			}
+		}
+	})
+}
+
+func (e *Engine) recordServed(t task) {
+	record := func(ctx context.Context) (ha.Event, error) { return e.Register.RecordServed(ctx, t.Number) }
+	e.request(record, e.member.Revision, ha.Event{On: ha.OnRegisterSilent})
+}
+
+func (e *Engine) raiseRegister(t task) {
+	raise := func(ctx context.Context) (ha.Event, error) { return e.Register.Raise(ctx, t.Number) }
+	e.request(raise, e.member.Revision, ha.Event{On: ha.OnRegisterSilent})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -62,6 +63,9 @@ func (n *names) prepare(ctx context.Context, p *parts) (commit, abort func(), er
 
 // start starts a name server that knows what is known of the groups.
 func (n *names) start(ctx context.Context, c dnsgtm.Config) (*dnsgtm.Server, error) {
+	if err := os.MkdirAll(c.StateDir, 0o770); err != nil { // #nosec G301 -- the group shares state_dir
+		return nil, err
+	}
 	server, err := dnsgtm.New(c, n.log)
 	if err != nil {
 		return nil, err

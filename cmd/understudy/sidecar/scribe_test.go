@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 const upstream = `{{with group "mdm"}}# epoch {{.Epoch}}
@@ -83,6 +86,28 @@ files: [{template: t.tmpl, to: out.conf, then: [sh, -c, "test -e ` + flag + ` ||
 	}
 	h.file("flag", "")
 	h.await("it is tried again by itself", func() bool { return strings.Contains(h.logged(), "a load balancer is told again") })
+}
+
+// A group in trouble has news every moment, and a failing command must not run
+// at each of them.
+func TestNewsThatChangeNoFileDoNotHurryAFailingCommand(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.file("t.tmpl", `{{range .Groups}}{{.Serving}}{{end}}`)
+	h.says("api: {socket: s.sock}\nfiles: [{template: t.tmpl, to: out.conf, then: [sh, -c, \"echo x >> " + filepath.Join(h.dir, "ran") + "; exit 1\"]}]")
+	h.mustOpen()
+	h.await("the command fails", func() bool { return h.scribe.pages[0].failing() })
+	before := h.ran()
+	begun := time.Now()
+	for range 10 {
+		h.core2.Set(ha.NotAvailable)
+		h.await("it is seen", func() bool { return h.situation().View.Of("core2").Last.State == ha.NotAvailable })
+		h.core2.Set(ha.Standby)
+		h.await("it is seen", func() bool { return h.situation().View.Of("core2").Last.State == ha.Standby })
+	}
+	if n, most := h.ran()-before, 1+int(time.Since(begun)/firstAgain); n > most {
+		t.Errorf("the command ran %d times within %s, want at most %d", n, time.Since(begun), most)
+	}
 }
 
 func TestATemplateThatCanFailIsFoundBefore(t *testing.T) {

@@ -5,7 +5,8 @@
 set -euo pipefail
 
 test_packages=(gcc libc6-dev haproxy nginx libnginx-mod-stream keepalived curl
-	bind9 bind9-dnsutils knot knot-dnsutils ldnsutils nsd unbound)
+	bind9 bind9-dnsutils knot knot-dnsutils ldnsutils nsd unbound
+	openssh-client openssh-server rsync)
 bench_packages=("${test_packages[@]}" wrk gdnsd)
 tries=3
 

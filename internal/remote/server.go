@@ -1,0 +1,258 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// Desk is the engine, as trusted hosts can ask it. A *ha.Refusal is told to the
+// host that asked; any other error is told as "the engine cannot answer now".
+// Every call may come twice and late: an answer may be lost, and the caller
+// asks again.
+type Desk interface {
+	// Report tells how this node is.
+	Report(ctx context.Context) (ha.Report, error)
+
+	// StepDown is asked by a node.
+	StepDown(ctx context.Context, peer string, d StepDown) error
+
+	// TrafficDecided is told by a front.
+	TrafficDecided(ctx context.Context, front string, d TrafficDecided) error
+}
+
+// StepDown asks a node to stop serving. It names the epoch that is to end, so
+// that one that comes late does not end a newer one.
+type StepDown struct {
+	Epoch uint64 `json:"epoch"`
+	Firm  bool   `json:"firm"` // the caller will be Active, whatever this node says
+}
+
+// TrafficDecided tells a node where a front sends clients of a group from now
+// on.
+type TrafficDecided struct {
+	Group string `json:"group"`
+	Node  string `json:"node"`
+	Epoch uint64 `json:"epoch"` // of the Traffic: an older one than known is nothing new
+}
+
+// Peered is the answer to GET /ha/v1/peer.
+type Peered struct {
+	Version int       `json:"version"`
+	Name    string    `json:"name"`
+	Report  ha.Report `json:"report"`
+}
+
+// The paths of the API for trusted hosts.
+const (
+	pathPeer    = "/ha/v1/peer"
+	pathStep    = "/ha/v1/step-down"
+	pathTraffic = "/ha/v1/traffic-decided"
+	pathKeys    = "/ha/v1/keys"
+	pathPair    = "/ha/v1/pair"
+)
+
+// server answers trusted hosts.
+type server struct {
+	trust *Trust
+	desk  Desk
+	log   *slog.Logger
+
+	mu     sync.Mutex // guards the field below
+	unread string     // why the hosts cannot be read, already logged
+}
+
+// Handler gives the API for trusted hosts. It belongs behind [Trust.ServerTLS];
+// every request but pairing is refused unless its connection has proven the key
+// of a trusted host. That also is what guards against replays: a TLS 1.3
+// connection without early data takes each record once, in its place, under
+// keys that no other connection has, so what somebody recorded is never read.
+func (t *Trust) Handler(desk Desk, log *slog.Logger) http.Handler {
+	s := &server{trust: t, desk: desk, log: log}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+pathPeer, s.proven(s.peer, Node, Front))
+	mux.Handle("POST "+pathStep, s.proven(s.stepDown, Node))
+	mux.Handle("POST "+pathTraffic, s.proven(s.traffic, Front))
+	mux.Handle("POST "+pathKeys, s.proven(s.keys, Node))
+	mux.HandleFunc("POST "+pathPair, s.pair)
+	return mux
+}
+
+type provenKey struct{}
+
+// Proven gives the trusted host that a request comes from; false for one that
+// did not come through [Trust.Prove].
+func Proven(ctx context.Context) (Host, bool) {
+	h, ok := ctx.Value(provenKey{}).(Host)
+	return h, ok
+}
+
+// Prove lets only requests of trusted hosts of the given roles through, and
+// tells the next handler which one it is.
+func (t *Trust) Prove(next http.Handler, roles ...Role) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, err := t.prove(r, roles)
+		if err != nil {
+			refuse(w, http.StatusForbidden, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), provenKey{}, host)))
+	})
+}
+
+// prove gives the host whose key the request's connection has proven. It is
+// asked at every request, for a host may be removed while it is connected.
+func (t *Trust) prove(r *http.Request, roles []Role) (Host, error) {
+	if r.TLS == nil || r.TLS.Version < tls.VersionTLS13 {
+		return Host{}, errors.New("only TLS 1.3 proves who asks")
+	}
+	pin, err := pinOfPeer(*r.TLS)
+	if err != nil {
+		return Host{}, errors.New("this is only for trusted hosts, and the connection shows no key")
+	}
+	host, found, err := t.Hosts.Find(pin)
+	switch {
+	case err != nil:
+		return Host{}, &unreadable{err}
+	case !found:
+		return Host{}, errors.New("the key " + pin.String() + " is no trusted host's of " + t.name + "; pair again, or look whether it was removed: failover trusted-hosts list")
+	}
+	for _, role := range roles {
+		if host.Role == role {
+			return host, nil
+		}
+	}
+	return Host{}, errors.New(host.Name + " is trusted as a " + string(host.Role) + ", which may not ask for this")
+}
+
+// unreadable is the error of a node that does not know whom it trusts.
+type unreadable struct{ err error }
+
+func (u *unreadable) Error() string { return "the list of trusted hosts cannot be read" }
+func (u *unreadable) Unwrap() error { return u.err }
+
+// proven is Prove for one of our own answers, which gets the host.
+func (s *server) proven(answer func(http.ResponseWriter, *http.Request, Host), roles ...Role) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, err := s.trust.prove(r, roles)
+		if err != nil {
+			var u *unreadable
+			if errors.As(err, &u) {
+				s.say(u.err)
+			}
+			refuse(w, http.StatusForbidden, err)
+			return
+		}
+		answer(w, r, host)
+	})
+}
+
+// say logs once that the trusted hosts cannot be read.
+func (s *server) say(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unread != err.Error() {
+		s.unread = err.Error()
+		s.log.Error("the trusted hosts cannot be read, so that nobody is trusted", "error", err)
+	}
+}
+
+func (s *server) peer(w http.ResponseWriter, r *http.Request, _ Host) {
+	report, err := s.desk.Report(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	send(w, http.StatusOK, Peered{version, s.trust.name, report})
+}
+
+func (s *server) stepDown(w http.ResponseWriter, r *http.Request, host Host) {
+	var d StepDown
+	if err := decode(r.Body, &d); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	s.done(w, s.desk.StepDown(r.Context(), host.Name, d))
+}
+
+func (s *server) traffic(w http.ResponseWriter, r *http.Request, host Host) {
+	var d TrafficDecided
+	err := decode(r.Body, &d)
+	if err == nil && (!namePattern.MatchString(d.Group) || !namePattern.MatchString(d.Node)) {
+		err = errors.New("group and node must be names")
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	s.done(w, s.desk.TrafficDecided(r.Context(), host.Name, d))
+}
+
+// keys takes the SSH keys and addresses that a node has now, and gives ours:
+// failover deploy-ssh-key. Name, role and TLS key stay as they were proven.
+func (s *server) keys(w http.ResponseWriter, r *http.Request, host Host) {
+	var c Card
+	if err := decode(r.Body, &c); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	if c.Name != host.Name || c.Role != host.Role || c.Pin != host.Pin {
+		refuse(w, http.StatusForbidden, errors.New("a host may send its own card only; this node knows it as "+host.Name))
+		return
+	}
+	if err := s.trust.Add(c, host.By, time.Now()); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	s.log.Info("trusted host sent its SSH key", "host", host.Name)
+	send(w, http.StatusOK, s.trust.Card())
+}
+
+func (s *server) done(w http.ResponseWriter, err error) {
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	send(w, http.StatusOK, struct {
+		Version int `json:"version"`
+	}{version})
+}
+
+// fail tells a refusal as it is, and of another error only that there is one.
+func (s *server) fail(w http.ResponseWriter, err error) {
+	var no *ha.Refusal
+	if errors.As(err, &no) {
+		send(w, http.StatusConflict, fault{version, *no})
+		return
+	}
+	s.log.Warn("a trusted host could not be answered", "error", err)
+	refuse(w, http.StatusServiceUnavailable, errors.New("the engine cannot answer now"))
+}
+
+// fault is the answer to a request that was not done.
+type fault struct {
+	Version int        `json:"version"`
+	Refusal ha.Refusal `json:"refusal"`
+}
+
+func refuse(w http.ResponseWriter, code int, why error) {
+	send(w, code, fault{version, ha.Refusal{What: "nothing was done", Why: why.Error()}})
+}
+
+func send(w http.ResponseWriter, code int, doc any) {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		code, text = http.StatusInternalServerError, nil
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(text)
+}

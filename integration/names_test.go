@@ -1,0 +1,116 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+const zoneText = `$TTL 300
+@ IN SOA ns1 hostmaster 1 3600 900 604800 60
+@ IN NS ns1
+ns1 IN A 192.0.2.53
+www IN CNAME mdm
+`
+
+// startNames runs a sidecar that is also a name server, and gives its address.
+func startNames(t *testing.T) (s *sidecar, core1, core2 *child, at string) {
+	t.Helper()
+	core1, core2 = pair(t)
+	at = loopback(freePort(t))
+	s = newSidecar(t, plan{nodes: []node{core1, core2}}, fmt.Sprintf(
+		"dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 60s, ttl_ramp: 1s}]}]}", at))
+	write(t, filepath.Join(filepath.Dir(s.file), "example.com.zone"), zoneText)
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := string(text)
+	for name, address := range map[string]string{"core1": "192.0.2.10", "core2": "192.0.2.11"} {
+		with = strings.Replace(with, "{name: "+name+",", "{name: "+name+", addresses: ["+address+"],", 1)
+	}
+	write(t, s.file, with)
+	s.start()
+	s.expectServing("core1")
+	return s, core1, core2, at
+}
+
+// dig gives what dig prints of an answer, in short.
+func dig(t *testing.T, at string, question ...string) string {
+	t.Helper()
+	host, port, _ := strings.Cut(at, ":")
+	args := append([]string{"+short", "+time=2", "+tries=2", "@" + host, "-p", port}, question...)
+	out, _ := exec.Command("dig", args...).CombinedOutput()
+	return strings.TrimSpace(string(out))
+}
+
+func TestANameFollowsTheDecisionAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s, core1, core2, at := startNames(t)
+	answers := func(want string) {
+		t.Helper()
+		await(t, "mdm.example.com is "+want, func() bool { return dig(t, at, "mdm.example.com", "A") == want })
+	}
+	answers("192.0.2.10")
+	if got := dig(t, at, "www.example.com"); got != "mdm.example.com.\n192.0.2.10" {
+		t.Errorf("a static name that leads to it: %q", got)
+	}
+	core1.Kill()
+	s.expectServing("core2")
+	answers("192.0.2.11")
+	core2.Set(ha.Active)
+	core1.Start()
+	s.awaitNode("core1", "active")
+	answers("192.0.2.11") // the old Primary gets nothing
+
+	s.kill() // as a power cut would
+	s.start()
+	answers("192.0.2.11")
+}
+
+func TestAZoneThatBreaksOnReloadChangesNothing(t *testing.T) {
+	t.Parallel()
+	s, _, _, at := startNames(t)
+	zone := filepath.Join(filepath.Dir(s.file), "example.com.zone")
+	write(t, zone, zoneText+"mail IN A nonsense\n")
+	s.signal(syscall.SIGHUP)
+	await(t, "the fault is told with its line", func() bool { return strings.Contains(s.log.String(), "example.com.zone:6: ") })
+	if got := dig(t, at, "mdm.example.com"); got != "192.0.2.10" {
+		t.Errorf("after a refused reload: %q", got)
+	}
+	write(t, zone, zoneText+"mail IN A 192.0.2.25\n")
+	s.signal(syscall.SIGHUP)
+	await(t, "the new zone answers", func() bool { return dig(t, at, "mail.example.com") == "192.0.2.25" })
+}
+
+func TestAPlannedMoveWaitsUntilResolversHaveTheLowTTL(t *testing.T) {
+	t.Parallel()
+	s, core1, core2, at := startNames(t)
+	core1.Kill()
+	s.expectServing("core2")
+	core1.Start()
+	core2.Kill() // the stand-by is the only one that is left: a switch to it is allowed
+	s.awaitNode("core2", "not_available")
+	s.awaitNode("core1", "active")
+	await(t, "a planned move says that it waits for resolvers", func() bool {
+		out, err := exec.Command(understudy, "resume", "mdm", "--reason", "back", "--api", s.at.admin).CombinedOutput()
+		return err != nil && strings.Contains(string(out), "the TTL of its names has just been lowered")
+	})
+	host, port, _ := strings.Cut(at, ":")
+	text, _ := exec.Command("dig", "+noall", "+answer", "@"+host, "-p", port, "mdm.example.com").CombinedOutput()
+	if fields := strings.Fields(string(text)); len(fields) != 5 || fields[1] != "1" || fields[4] != "192.0.2.11" {
+		t.Errorf("while the move waits: %s", text)
+	}
+	if out, err := exec.Command(understudy, "resume", "mdm", "--force", "--reason", "now", "--api", s.at.admin).CombinedOutput(); err != nil {
+		t.Fatalf("a forced move: %v, %s", err, out)
+	}
+	s.expectServing("core1")
+}

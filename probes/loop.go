@@ -26,6 +26,7 @@ type loop struct {
 	unfit   bool                 // the order in force may not be the plan's: it is tried again
 	changes <-chan struct{}      // the register's; nil while it cannot be watched: it is tried again
 	deaf    bool                 // that has been logged
+	choir                        // the other watchers, where there are any
 	next    map[string]*schedule // by node
 	recent  recent
 	timer   *time.Timer
@@ -54,6 +55,7 @@ func (w *Watcher) Run(ctx context.Context, plan Plan) {
 	l := &loop{Watcher: w, ctx: ctx, next: map[string]*schedule{}, recent: recent{}, timer: time.NewTimer(0)}
 	defer l.timer.Stop()
 	l.watch() // before load, so that no change is missed between the two
+	l.join()
 	l.adopt(plan)
 	l.load()
 	l.decide()
@@ -79,6 +81,8 @@ func (w *Watcher) Run(ctx context.Context, plan Plan) {
 				break
 			}
 			l.reload()
+		case _, open := <-l.heard:
+			l.listen(open)
 		}
 		l.decide()
 	}
@@ -119,6 +123,7 @@ func (l *loop) adopt(p Plan) {
 	}
 	sooner := p.Rules.Interval < l.plan.Rules.Interval
 	l.plan, l.next = p, next
+	l.count()
 	l.view = l.view.Keep(p.Names(), anew)
 	maps.DeleteFunc(l.recent, func(node string, _ *ring) bool { return next[node] == nil || slices.Contains(anew, node) })
 	l.unfit = true
@@ -237,6 +242,7 @@ func (l *loop) decide() {
 		s = l.failOver(s)
 	}
 	l.publish(s)
+	l.vote()
 }
 
 // learn takes in what a reading tells beside a node's state.
@@ -268,6 +274,7 @@ func (l *loop) failOver(s *ha.Situation) *ha.Situation {
 }
 
 func (l *loop) assess() *ha.Situation {
+	l.weigh()
 	s := ha.Assess(l.traffic, l.view, l.plan.Rules, time.Now())
 	s.UnarmedSince = s.Unarmed(l.situation.Load())
 	return &s

@@ -49,9 +49,12 @@ func (l *loop) mend() {
 func (l *loop) load() {
 	t, err := l.read()
 	var damaged *ha.Damaged
+	var adrift *ha.Adrift
 	switch {
 	case err == nil:
 		l.take(t)
+	case errors.As(err, &adrift):
+		l.drift(adrift)
 	case errors.Is(err, ha.ErrNone):
 		l.take(ha.Traffic{Group: l.group})
 	case errors.As(err, &damaged):
@@ -81,14 +84,17 @@ func (l *loop) wait(err error) {
 func (l *loop) reload() {
 	t, err := l.read()
 	var damaged *ha.Damaged
+	var adrift *ha.Adrift
 	switch now := l.traffic; {
+	case errors.As(err, &adrift):
+		l.drift(adrift)
 	case errors.Is(err, ha.ErrNone):
 		l.restore(0)
 	case errors.As(err, &damaged) && l.knows(damaged):
 		l.replace(damaged)
 	case err != nil:
 		l.log.Error("the register cannot be read; traffic stays as it was", "error", err)
-	case t.Epoch > now.Epoch, t.Epoch == now.Epoch && now.Serving == "":
+	case t.Epoch > now.Epoch, t.Epoch == now.Epoch && (now.Serving == "" || now.Adrift != ""):
 		l.take(t)
 		if now.Serving != "" && now.Serving != t.Serving {
 			l.anew(t.Serving)
@@ -164,7 +170,7 @@ func (l *loop) settle() {
 func (l *loop) fit(p Plan) (err error) {
 	for range turns {
 		t, changed, misfit := ha.Fit(l.traffic, p.Names(), time.Now())
-		if misfit != nil || !changed || l.traffic.Serving == "" {
+		if misfit != nil || !changed || l.traffic.Serving == "" || l.traffic.Adrift != "" {
 			return misfit
 		}
 		if err = l.save(t); !errors.Is(err, ha.ErrStale) {

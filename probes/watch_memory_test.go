@@ -72,7 +72,10 @@ func (m *memory) Save(ctx context.Context, was uint64, t ha.Traffic) error {
 	defer m.mu.Unlock()
 	m.saves++
 	stored, err := m.load()
+	var adrift *ha.Adrift
 	switch {
+	case errors.As(err, &adrift) && t.Forced && t.Epoch > adrift.Last.Epoch:
+		m.unread = nil
 	case t.Epoch <= was:
 		return fmt.Errorf("epoch %d is not above %d", t.Epoch, was)
 	case t.Check() != nil:

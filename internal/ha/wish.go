@@ -77,7 +77,9 @@ func Resume(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, err
 }
 
 // Switch moves traffic to a named node. It alone leads out of unknown, and only
-// by force: then it writes an epoch above every known one, and releases.
+// by force: then it writes an epoch above every known one, and releases. Where
+// the register does not bear out who serves, a switch to that node by force
+// puts it there again.
 func Switch(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, error) {
 	return moveTo(t, v, rules, w, moveKind{"switched", Switched, now})
 }
@@ -96,7 +98,7 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 	if !slices.Contains(t.Order, w.To) {
 		return t, &Refusal{BadWish, what, fmt.Sprintf("the group has no node %q; it has %v", w.To, t.Order), "Name one of them.", "understudy status " + t.Group}
 	}
-	if t.Serving == w.To {
+	if t.Serving == w.To && (t.Adrift == "" || !w.Force) { // by force it is stored that it serves
 		return t, &Refusal{AlreadyServing, what, w.To + " serves already", "Nothing to do.", "understudy status " + t.Group}
 	}
 	if t.Serving == "" && k.cause != Switched {

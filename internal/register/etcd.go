@@ -27,6 +27,7 @@ const (
 	etcdTry   = time.Second     // of its first try
 	etcdPulse = time.Second     // from one look at etcd to the next
 	voteTTL   = 10 * time.Second
+	etcdLong  = 5 * time.Second // down for this long is more than another leader
 )
 
 // EtcdConfig says where etcd is and who we are there.
@@ -155,6 +156,8 @@ type Etcd struct {
 	mu     sync.Mutex // guards the fields below
 	client *clientv3.Client
 	down   error            // why etcd cannot be used, nil if it can
+	since  time.Time        // when it began to be down
+	told   bool             // that it is down for long
 	known  map[string]known // what is stored, as far as we have seen
 }
 
@@ -182,8 +185,8 @@ func OpenEtcd(c EtcdConfig, log *slog.Logger) (*Etcd, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Etcd{
 		config: c, log: log, ctx: ctx, cancel: cancel, looked: make(chan struct{}),
-		ears: ears{all: map[string]map[chan struct{}]func() bool{}}, copies: copies{dir: path, epochs: map[string]uint64{}},
-		known: map[string]known{}, down: errors.New("etcd has not been asked yet"),
+		ears: ears{all: map[string]map[chan struct{}]func() bool{}}, copies: copies{dir: path, last: map[string]ha.Traffic{}},
+		known: map[string]known{}, down: errUnasked,
 	}
 	e.chorus.init()
 	e.work.Go(e.pulse)

@@ -3,6 +3,7 @@ package register
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"sync"
@@ -17,17 +18,30 @@ import (
 type copies struct {
 	dir string
 
-	mu     sync.Mutex // guards the field below, held while a file is written
-	epochs map[string]uint64
+	mu   sync.Mutex // guards the field below, held while a file is read or written
+	last map[string]ha.Traffic
 }
 
 const copyFile = ".copy"
 
 func (c *copies) file(group, kind string) string { return filepath.Join(c.dir, group+kind) }
 
-// load gives the copy of a group, with epoch 0 if there is none. A copy that
-// cannot be read is an error: it is not known what was decided.
+// load gives the last known Traffic of a group, with epoch 0 if there is none.
+// A copy that cannot be read is an error: it is not known what was decided.
 func (c *copies) load(group string) (ha.Traffic, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t, known := c.last[group]; known {
+		return t, nil
+	}
+	t, err := c.read(group)
+	if err == nil {
+		c.last[group] = t
+	}
+	return t, err
+}
+
+func (c *copies) read(group string) (ha.Traffic, error) {
 	data, err := statefile.Read(c.file(group, copyFile), mostTraffic)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ha.Traffic{}, nil
@@ -37,11 +51,8 @@ func (c *copies) load(group string) (ha.Traffic, error) {
 	}
 	t, err := decode(group, data)
 	if err != nil {
-		return ha.Traffic{}, errors.New(c.file(group, copyFile) + " " + err.Error() + "; if etcd is known to be whole, remove this file")
+		return ha.Traffic{}, fmt.Errorf("%s %w; if etcd is known to be whole, remove this file", c.file(group, copyFile), err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.epochs[group] = max(c.epochs[group], t.Epoch)
 	return t, nil
 }
 
@@ -49,16 +60,23 @@ func (c *copies) load(group string) (ha.Traffic, error) {
 func (c *copies) above(group string, was uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.epochs[group] > was
+	return c.last[group].Epoch > was
 }
 
-// save makes t the copy, unless a later one is there.
+// save makes t the last known Traffic, unless a later one is known. The error
+// is that of the file.
 func (c *copies) save(t ha.Traffic) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.epochs[t.Group] >= t.Epoch {
+	if c.last[t.Group].Epoch >= t.Epoch {
 		return nil
 	}
+	c.last[t.Group] = plain(t)
+	return c.write(t)
+}
+
+// write copies t to its file, unless another process has copied a later one.
+func (c *copies) write(t ha.Traffic) error {
 	wait, cancel := context.WithTimeout(context.Background(), lockWait)
 	defer cancel()
 	unlock, err := statefile.Lock(wait, c.file(t.Group, lockFile), fileMode)
@@ -66,19 +84,12 @@ func (c *copies) save(t ha.Traffic) error {
 		return err
 	}
 	defer unlock()
-	if data, err := statefile.Read(c.file(t.Group, copyFile), mostTraffic); err == nil {
-		if there, err := decode(t.Group, data); err == nil && there.Epoch >= t.Epoch {
-			c.epochs[t.Group] = there.Epoch
-			return nil
-		}
+	if there, err := c.read(t.Group); err == nil && there.Epoch >= t.Epoch {
+		return nil
 	}
 	line, err := encode(t)
 	if err != nil {
 		return err
 	}
-	if err := statefile.Write(c.file(t.Group, copyFile), readable(line), fileMode); err != nil {
-		return err
-	}
-	c.epochs[t.Group] = t.Epoch
-	return nil
+	return statefile.Write(c.file(t.Group, copyFile), readable(line), fileMode)
 }

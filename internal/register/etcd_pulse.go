@@ -84,26 +84,38 @@ func (e *Etcd) connect() (*clientv3.Client, error) {
 	return client, nil
 }
 
-// found takes in what a look gave.
+var errUnasked = errors.New("etcd has not been asked yet")
+
+// found takes in what a look gave. Whoever waits for changes is told when etcd
+// has been down for long, and when it is up again after that: Load then gives
+// something else.
 func (e *Etcd) found(err error) {
+	if err != nil {
+		e.fell(err)
+	}
 	e.mu.Lock()
-	was := e.down
+	was, told := e.down, e.told
 	e.down = err
+	e.told = err != nil && time.Since(e.since) > etcdLong
+	changed := e.told != told
 	e.mu.Unlock()
-	switch {
-	case err != nil && (was == nil || was.Error() != err.Error()):
-		e.log.Error("the register cannot be used; traffic stays as it is and nothing is decided", "error", err)
-	case err == nil && was != nil:
+	if err == nil && was != nil {
 		e.log.Info("the register can be reached", "endpoints", strings.Join(e.config.Endpoints, " "))
+	}
+	if changed {
+		e.ears.signalAll()
 	}
 }
 
-// fell notes that etcd does not answer, until the next look.
+// fell notes that etcd does not answer, until the next look finds otherwise.
 func (e *Etcd) fell(err error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.down == nil {
-		e.down = err
+	was := e.down
+	if e.down = err; was == nil || was == errUnasked {
+		e.since = time.Now()
+	}
+	e.mu.Unlock()
+	if was == nil || was.Error() != err.Error() {
 		e.log.Error("the register cannot be used; traffic stays as it is and nothing is decided", "error", err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +14,8 @@ import (
 )
 
 // Watch gives a channel that receives after every change of a group's Traffic
-// by anyone, this Etcd included; several changes may be one signal. Load after
+// by anyone, this Etcd included, and when etcd has been down for long or is up
+// again; several changes may be one signal. Load after
 // the last signal gives the last Traffic. The channel is closed when ctx ends
 // or the Etcd is closed.
 func (e *Etcd) Watch(ctx context.Context, group string) (<-chan struct{}, error) {
@@ -145,6 +148,15 @@ func (e *ears) signal(group string) {
 		case ear <- struct{}{}:
 		default:
 		}
+	}
+}
+
+func (e *ears) signalAll() {
+	e.mu.Lock()
+	groups := slices.Collect(maps.Keys(e.all))
+	e.mu.Unlock()
+	for _, group := range groups {
+		e.signal(group)
 	}
 }
 

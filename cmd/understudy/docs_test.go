@@ -115,6 +115,8 @@ func checkYAML(t *testing.T, b block, all []block) {
 		t.Fatal(err)
 	}
 	files := map[string]string{"upstream.tmpl": "", "tokens": "anna 0123456789abcdef\n", "hook": "secret\n", "ca.pem": string(authority.PEM())}
+	const zone = "$TTL 300\n@ SOA ns1 hostmaster 1 3600 900 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n"
+	files["example.com.zone"], files["gtm.example.com.zone"] = zone, zone
 	files["cert.pem"], files["key.pem"] = certificate(t, authority)
 	for _, other := range all {
 		if other.page == b.page && other.kind == "template" {

@@ -158,8 +158,12 @@ func (mc *Machine) alone(m Member) bool {
 func (m Member) Due() Instant {
 	var next Instant
 	for _, t := range m.Timers {
-		if t != 0 && (next == 0 || t < next) {
+		switch {
+		case t == off:
+		case next == off:
 			next = t
+		default:
+			next = min(next, t)
 		}
 	}
 	return next

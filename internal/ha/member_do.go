@@ -47,7 +47,6 @@ const (
 	NoteDisabled                      // and off
 	NoteShowPrimary                   // shown while disabled
 	NoteShowStandby
-	NoteStandby   // its Node Status is Standby, and nothing is against it
 	NoteOut       // why it may not serve: its phase
 	NoteActive    // its Node Status is Active, and it has served at its epoch
 	NoteUnplanned // the schedule stays stopped
@@ -69,7 +68,6 @@ const (
 	NoteCommit  // a copy is going live
 	NoteSync    // a sync runs
 
-	TimeBeatNow
 	TimeBeatGood    // in Heartbeat Interval
 	TimeBeatBad     // in Re-check interval
 	TimeHoldStart   // in the promotion hold
@@ -107,10 +105,10 @@ var doNames = [dos]string{
 	"ask register", "take lease", "renew lease", "revoke lease", "revoke that lease", "record served", "raise register",
 	"run sync", "skip sync", "cancel sync", "allow commit", "deny commit", "notify", "refuse", "later",
 
-	"enabled", "disabled", "shows Primary", "shows Secondary", "is Standby", "is out", "is Active", "schedule stopped",
+	"enabled", "disabled", "shows Primary", "shows Secondary", "is out", "is Active", "schedule stopped",
 	"count +1", "begin anew", "count 0", "back is here", "comes back", "asked", "waits from here", "handing over", "rests", "rested", "tilt",
 	"attempt +1", "epoch +1", "epoch granted", "try +1", "commit open", "syncing",
-	"beat now", "beat in Heartbeat Interval", "beat in Re-check interval", "hold", "hold over", "hold again",
+	"beat in Heartbeat Interval", "beat in Re-check interval", "hold", "hold over", "hold again",
 	"lease from sending", "renew again", "stop timer", "wait timer", "app_fail timer", "no app_fail timer", "absence timer", "no absence timer", "retry timer", "rest timer",
 	"then STANDBY", "then GATE", "then as it was", "then back", "then back or app-failed", "then back or superseded", "then superseded", "then isolated", "then app-failed", "then yielded", "then register-went-back",
 }
@@ -149,7 +147,7 @@ func (l look) note(d Do) {
 	switch m := l.m; {
 	case d >= AfterStandby:
 		l.after(d)
-	case d >= TimeBeatNow:
+	case d >= TimeBeatGood:
 		l.time(d)
 	case d >= NoteMiss:
 		l.passing(d)
@@ -166,8 +164,6 @@ func (l look) note(d Do) {
 		m.Shown = Primary
 	case d == NoteShowStandby:
 		m.Shown = Secondary
-	case d == NoteStandby:
-		m.Last, m.Out = Standby, InStarting
 	case d == NoteOut:
 		m.Out = m.Phase
 	case d == NoteActive:

@@ -276,8 +276,6 @@ func (l look) time(d Do) {
 	set := func(t Timer, after time.Duration) { l.m.Timers[t] = l.now.After(after) }
 	s := &l.mc.Settings
 	switch d {
-	case TimeBeatNow:
-		set(AtBeat, time.Duration(0))
 	case TimeBeatGood:
 		set(AtBeat, s.HeartbeatInterval)
 	case TimeBeatBad:

@@ -162,6 +162,10 @@ func TestTheMostPressingTimerComesFirst(t *testing.T) {
 	if due := after.Due(); due != instant.After(5*time.Second) {
 		t.Errorf("next is due %v", due)
 	}
+	several := ha.Member{Timers: [8]ha.Instant{ha.AtStop: 7, ha.AtBeat: 5, ha.AtRetry: 6}}
+	if due := several.Due(); due != 5 {
+		t.Errorf("of 7, 5 and 6 %d is due next", due)
+	}
 	if due := (ha.Member{}).Due(); due != 0 {
 		t.Errorf("a member without timers is due %v", due)
 	}
@@ -223,6 +227,38 @@ func TestAMemberKeepsItsNotesAsJSON(t *testing.T) {
 	}
 }
 
+func TestALateAnswerIsNotTakenForARegisterThatWentBack(t *testing.T) {
+	t.Parallel()
+	m := ha.Member{Kept: ha.Kept{Revision: 9, Cluster: 4}, Phase: ha.OutIsolated}
+	for _, c := range []struct {
+		revision, cluster, floor uint64
+		want                     ha.Phase
+	}{
+		{7, 4, 5, ha.OutIsolated}, // asked at 5, answered at 7, heard after an answer of 9
+		{9, 4, 9, ha.OutIsolated},
+		{8, 4, 9, ha.OutWentBack},
+		{9, 5, 9, ha.OutWentBack},
+	} {
+		got, _ := machine(safe()).Step(m, ha.Event{On: ha.OnRegisterRead, Held: true, Revision: c.revision, Cluster: c.cluster, Floor: c.floor}, instant, nil)
+		if got.Phase != c.want || got.Revision != 9 || got.Cluster != 4 {
+			t.Errorf("revision %d of %d, asked at %d: %v, %d of %d", c.revision, c.cluster, c.floor, got.Phase, got.Revision, got.Cluster)
+		}
+	}
+}
+
+func TestATiltEndsWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		until ha.Instant
+		want  ha.Phase
+	}{{instant + 1, ha.InHeld}, {instant, ha.InTaking}, {instant - 1, ha.InTaking}} {
+		got, _ := machine(safe()).Step(ha.Member{Phase: ha.InDeciding, TiltUntil: c.until}, ha.Event{On: ha.OnHoldOver}, instant, nil)
+		if got.Phase != c.want {
+			t.Errorf("tilt until %d: %v, want %v", c.until-instant, got.Phase, c.want)
+		}
+	}
+}
+
 func TestAnActKnowsItsRow(t *testing.T) {
 	t.Parallel()
 	mc := machine(ha.DefaultSettings())
@@ -243,12 +279,12 @@ func TestAMachineWithoutARowDoesNothing(t *testing.T) {
 	}
 }
 
-func TestAStepAllocatesNothing(t *testing.T) { // AllocsPerRun wants no other test beside it
+func TestAStepAllocatesOnlyItsMemberAndItsEvent(t *testing.T) { // AllocsPerRun wants no other test beside it
 	mc := machine(safe())
 	m := ha.Member{Phase: ha.InStandby}
 	acts := make([]ha.MemberAct, 0, 16)
-	if n := testing.AllocsPerRun(100, func() { _, _ = mc.Step(m, ha.Event{On: ha.OnBeatBad}, instant, acts[:0]) }); n > 2 {
-		t.Errorf("%v allocations", n)
+	if n := testing.AllocsPerRun(100, func() { _, _ = mc.Step(m, ha.Event{On: ha.OnBeatBad}, instant, acts[:0]) }); n != 2 {
+		t.Errorf("%v allocations, want 2", n)
 	}
 }
 

@@ -123,7 +123,6 @@ var holes = []hole{
 	{name: "release deletes the key", from: "L14", world: func(m *mutant) { m.deletesKey = true }},
 	{name: "the node stops two ticks late", from: "lease model, 5", change: func(s *ha.Settings) { s.Slack -= 2 * tick }},
 	{name: "no deadline", from: "lease model, 5", table: at(ha.InActive, ha.OnDeadline, nothing)},
-	{name: "a late answer is taken for a register that went back", from: "this model", world: func(m *mutant) { m.floorNow = true }},
 	{name: "the front believes a page of any epoch", from: "lease model, 6; H13", world: func(m *mutant) { m.anyEpoch = true }},
 
 	// witness model

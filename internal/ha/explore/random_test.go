@@ -28,7 +28,7 @@ func TestRandomSchedulesKeepTheInvariants(t *testing.T) {
 	if err != nil {
 		seed = uint64(time.Now().UnixNano())
 	}
-	schedules := 20_000
+	schedules := 4_000
 	switch {
 	case raced:
 		schedules = 300

@@ -22,7 +22,6 @@ type mutant struct {
 	noCall      bool  // the front does not call
 	noAsk       bool  // and is not asked with every heartbeat
 	noEpoch     bool  // on_promoted: wait
-	floorNow    bool  // went back is judged by what is known now
 	heldDecides bool  // a held front does not abstain
 	first       bool  // who served last does not leave the first move to the other
 	watchdog    uint8 // ticks

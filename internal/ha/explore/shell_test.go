@@ -84,9 +84,6 @@ func (x *walk) step(n uint8, e ha.Event, wake bool) {
 	nd := &x.w.nodes[n]
 	x.count(n, e)
 	before := nd.m
-	if x.mutant.floorNow && (e.On == ha.OnRegisterRead || e.On == ha.OnLeaseRenewed) {
-		e.Floor = nd.m.Revision
-	}
 	x.acts[n] = x.acts[n][:0]
 	if wake {
 		nd.m, x.acts[n] = x.mc[n].Wake(nd.m, now, x.acts[n])

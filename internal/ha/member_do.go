@@ -171,7 +171,7 @@ func (l look) note(d Do) {
 		if m.Last, m.Out, m.Served = Active, InStarting, m.Epoch; !m.Returning || m.Reign == 0 {
 			m.Reign = m.Epoch
 		}
-	case d == NoteUnplanned:
+	default: // NoteUnplanned
 		m.Scheduled = false
 	}
 }
@@ -227,7 +227,6 @@ func (l look) back() {
 		if l.m.Back = OutIsolated; l.mc.Profile == Documented {
 			l.m.Back = OutAppFailed
 		}
-	case InWaiting: // from where the wait began
 	default:
 		l.m.Back = l.m.Phase
 	}

@@ -8,7 +8,7 @@ import (
 
 // Phases gives every phase, in the order of the table.
 func Phases() []Phase {
-	all := make([]Phase, 0, phases)
+	var all []Phase
 	for p := range phases {
 		all = append(all, p)
 	}
@@ -17,7 +17,7 @@ func Phases() []Phase {
 
 // Events gives every kind of event, in the order of the table.
 func Events() []On {
-	all := make([]On, 0, ons)
+	var all []On
 	for o := range ons {
 		all = append(all, o)
 	}

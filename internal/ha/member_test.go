@@ -259,6 +259,57 @@ func TestATiltEndsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+func TestAReturnBeginsNoReignUnlessItIsTheFirst(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reign     uint64
+		returning bool
+		want      uint64
+	}{{0, true, 7}, {3, true, 3}, {3, false, 7}} {
+		m := ha.Member{Kept: ha.Kept{Epoch: 7, Reign: c.reign}, Phase: ha.InPromoting, Returning: c.returning}
+		if got, _ := machine(ha.DefaultSettings()).Step(m, ha.Event{On: ha.OnAppUp}, instant, nil); got.Reign != c.want || got.Served != 7 {
+			t.Errorf("reign %d, returning %v: %d, want %d", c.reign, c.returning, got.Reign, c.want)
+		}
+	}
+}
+
+func TestAPersonsPromotionThatFailsLeadsBack(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		profile  ha.Safety
+		in, want ha.Phase
+	}{
+		{ha.Safe, ha.InStandby, ha.InHeld},
+		{ha.Safe, ha.InSuspect, ha.InHeld},
+		{ha.Safe, ha.InDeciding, ha.InHeld},
+		{ha.Safe, ha.InFencing, ha.InHeld},
+		{ha.Safe, ha.InHeld, ha.InHeld},
+		{ha.Safe, ha.InGate, ha.OutIsolated},
+		{ha.Documented, ha.InGate, ha.OutAppFailed},
+		{ha.Safe, ha.OutSuperseded, ha.OutSuperseded},
+		{ha.Safe, ha.OutYielded, ha.OutYielded},
+	} {
+		s := safe()
+		s.Profile = c.profile
+		got, _ := machine(s).Step(ha.Member{Phase: c.in}, ha.Event{On: ha.OnModePrimary}, instant, nil)
+		if got.Phase != ha.InWaiting || got.Back != c.want || !got.Asked {
+			t.Errorf("%v, %v: %v, back to %v, want %v", c.profile, c.in, got.Phase, got.Back, c.want)
+		}
+	}
+}
+
+func TestAPeerThatYieldsToTrafficIsFollowed(t *testing.T) {
+	t.Parallel()
+	mc := machine(safe())
+	m, _ := mc.Step(ha.Member{Phase: ha.InStandby}, ha.Event{On: ha.OnTrafficDecided, Epoch: 4}, instant, nil)
+	if !m.Handing || m.Seen != 4 {
+		t.Errorf("handing %v, seen %d", m.Handing, m.Seen)
+	}
+	if m, _ = mc.Step(m, ha.Event{On: ha.OnPeerSays, Peer: ha.Report{Yielded: true}}, instant, nil); m.Phase != ha.InTaking {
+		t.Errorf("%v", m.Phase)
+	}
+}
+
 func TestAnActKnowsItsRow(t *testing.T) {
 	t.Parallel()
 	mc := machine(ha.DefaultSettings())

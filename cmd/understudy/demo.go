@@ -231,12 +231,14 @@ func (d *demo) greet() {
   sidecar    process %d, %s, with the front's decisions
              http://%s/mdm/serving and /mdm/core1 are what other load balancers ask,
              %s is for HAProxy's agent check: echo mdm/core1 | nc %s
+             dig +short @127.0.0.1 -p %s mdm.example.com      what resolvers are told
   look       understudy status --api %s      also: why, history, resume, switch, hold, release
   break      curl -X POST %s/core1/kill      also: hang, start, active, standby; core2, dr1
 
 `, d.site, loadRate, d.nodes["core1"].Addr(), d.nodes["core2"].Addr(), d.nodes["dr1"].Addr(),
 		d.caddy.Process.Pid, filepath.Join(d.dir, "Caddyfile"),
 		d.aide.cmd.Process.Pid, filepath.Join(d.dir, "sidecar.yaml"), d.aide.proxy, d.aide.agent, strings.Replace(d.aide.agent, ":", " ", 1),
+		strings.TrimPrefix(d.aide.names, "127.0.0.1:"),
 		d.client.At(), d.at)
 }
 

@@ -19,6 +19,7 @@ type aide struct {
 	cmd    *exec.Cmd
 	proxy  string // where load balancers ask over HTTP
 	agent  string // where HAProxy's agent check asks
+	names  string // where resolvers ask
 	socket string
 }
 
@@ -26,12 +27,19 @@ const demoSidecar = `state_dir: %s
 groups:
   mdm:
     nodes:
-      - {name: core1, url: %q}
-      - {name: core2, url: %q}
-      - {name: dr1, url: %q, manual: true}
+      - {name: core1, url: %q, addresses: [192.0.2.10]}
+      - {name: core2, url: %q, addresses: [192.0.2.11]}
+      - {name: dr1, url: %q, addresses: [198.51.100.10], manual: true}
     probe: {interval: 1s, fast_interval: 100ms, timeout: 1s}
 probe_proxy: {listen: [%q], agent: [%q], max_age: 10s}
+dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 5s}]}]}
 api: {socket: %s}
+`
+
+const demoZone = `$TTL 300
+@    SOA ns1 hostmaster 1 3600 900 604800 60
+@    NS  ns1
+ns1  A   192.0.2.53
 `
 
 // sidecar starts the sidecar and waits until it answers load balancers.
@@ -44,9 +52,16 @@ func (d *demo) sidecar(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.aide = &aide{proxy: proxy, agent: agent, socket: filepath.Join(d.dir, "sidecar.sock")}
+	names, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	d.aide = &aide{proxy: proxy, agent: agent, names: names, socket: filepath.Join(d.dir, "sidecar.sock")}
 	config := fmt.Sprintf(demoSidecar, filepath.Join(d.dir, "state"),
-		d.nodes["core1"].URL(), d.nodes["core2"].URL(), d.nodes["dr1"].URL(), proxy, agent, d.aide.socket)
+		d.nodes["core1"].URL(), d.nodes["core2"].URL(), d.nodes["dr1"].URL(), proxy, agent, names, d.aide.socket)
+	if err := os.WriteFile(filepath.Join(d.dir, "example.com.zone"), []byte(demoZone), 0o600); err != nil {
+		return err
+	}
 	file := filepath.Join(d.dir, "sidecar.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
@@ -105,6 +120,20 @@ func (a *aide) serving(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
+// address gives what resolvers are told.
+func (a *aide) address(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, a.names)
+	}}
+	found, err := resolver.LookupNetIP(ctx, "ip4", "mdm.example.com.")
+	if err != nil {
+		return "", err
+	}
+	return found[0].String(), nil
+}
+
 // close ends the sidecar.
 func (a *aide) close() {
 	if a != nil && a.cmd != nil && a.cmd.Process != nil {
@@ -120,7 +149,11 @@ func (d *demo) told(ctx context.Context, node string) error {
 	for ; ; pause(ctx, 5*time.Millisecond) {
 		switch now, err := d.aide.serving(ctx); {
 		case err == nil && now == node:
-			d.say("other load balancers are told the same by the sidecar: %s", now)
+			address, err := d.aide.address(ctx)
+			if err != nil {
+				return fmt.Errorf("ask the name server: %w", err)
+			}
+			d.say("the sidecar tells the same: %s to other load balancers, %s to resolvers", now, address)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("the sidecar tells load balancers %q, not %s", now, node)

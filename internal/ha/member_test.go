@@ -21,6 +21,17 @@ func safe() ha.Settings {
 
 func machine(s ha.Settings) *ha.Machine { return ha.NewMachine(s, ha.MemberTable()) }
 
+func TestTheDefaultsOfANodeAreTheDecidedOnes(t *testing.T) {
+	t.Parallel()
+	got := fmt.Sprintf("%+v", ha.DefaultSettings())
+	want := "{Profile:documented Place:2 Servers:2 HeartbeatInterval:10s Failures:6 RecheckInterval:10s AttemptTimeout:5s KeepInStandby:false " +
+		"PromotionHold:15s PromotionTime:2m0s Fence:false StartTries:3 StopTimeout:20s AppFail:30s Lease:1m15s Watchdog:5s Retry:5s Slack:5s Continue:false " +
+		"Front:{Interval:0s Timeout:0s Fall:0}}"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestTheDefaultSettingsHaveNoFault(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []ha.Safety{ha.Documented, ha.Safe} {
@@ -58,6 +69,7 @@ func TestEachFaultOfTheSettingsIsASentence(t *testing.T) {
 		{func(s *ha.Settings) { s.Failures = 1 }, nil},
 		{func(s *ha.Settings) { s.StartTries = 0 }, []string{"The application is never started with 0 start tries"}},
 		{func(s *ha.Settings) { s.StartTries = 1 }, nil},
+		{func(s *ha.Settings) { s.Place = 1 }, nil},
 		{func(s *ha.Settings) { s.Place = 0 }, []string{"Place 0 of 2 servers is not possible"}},
 		{func(s *ha.Settings) { s.Place = 3 }, []string{"Place 3 of 2 servers is not possible"}},
 		{func(s *ha.Settings) { s.Place, s.Servers = 1, 1 }, []string{"Place 1 of 1 servers is not possible"}},
@@ -139,6 +151,17 @@ func TestANodeThatWasFrozenDoesNotSayOK(t *testing.T) {
 	s.Continue = true
 	if got := machine(s).State(m, instant); got != ha.Active {
 		t.Errorf("on_register_loss continue: %v", got)
+	}
+}
+
+func TestANodeThatWasFrozenOpensNoDoor(t *testing.T) {
+	t.Parallel()
+	m := ha.Member{Kept: ha.Kept{Epoch: 4}, Phase: ha.InRecording, Back: ha.InHeld, Timers: [8]ha.Instant{ha.AtDeadline: instant}}
+	after, acts := machine(safe()).Step(m, ha.Event{On: ha.OnServedWritten, Epoch: 4}, instant, nil)
+	for _, a := range acts {
+		if a.Do == ha.DoOpenDoor {
+			t.Errorf("it opens its door, then is %v", after.Phase)
+		}
 	}
 }
 

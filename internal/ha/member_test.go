@@ -340,6 +340,10 @@ func TestAnActKnowsItsRow(t *testing.T) {
 	if len(acts) != 1 || acts[0].Do != ha.DoNotify || !strings.Contains(mc.Row(acts[0]).Why, "failover process begins") {
 		t.Errorf("got %v", acts)
 	}
+	_, acts = mc.Step(ha.Member{Phase: ha.InSuspect, Misses: 5}, ha.Event{On: ha.OnBeatBad, Peer: ha.Report{Served: 9}}, instant, nil)
+	if len(acts) != 2 || acts[0].Do != ha.DoPersist || acts[0].Row != acts[1].Row || acts[1].Row == 0 {
+		t.Errorf("got %v", acts)
+	}
 }
 
 func TestAMachineWithoutARowDoesNothing(t *testing.T) {

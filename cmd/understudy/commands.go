@@ -22,7 +22,9 @@ func commands(s *session) []*cobra.Command {
 		newCaddy(),
 		newSidecar(s),
 		newNode(s),
+		newRegister(s),
 		newFailover(s),
+		newSSHServe(s),
 		newVersion(s),
 	}
 }

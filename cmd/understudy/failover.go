@@ -45,6 +45,7 @@ else ` + config.NodeSocket + `.`,
 	root.AddCommand(
 		n.status(), n.mode(), n.sync(), n.clientConnection(), n.ha(), n.config(), n.pause("pause", true), n.pause("unpause", false),
 		n.resolve(), n.history(), n.syncHistory(), n.log(), n.fsm(), n.preflight(),
+		newTrustedHosts(s), newDeploySSHKey(s),
 	)
 	return root
 }

@@ -67,7 +67,7 @@ func sshFault(h Host, said string) string {
 	at := fmt.Sprintf("%s at %s", h.Name, h.Address())
 	for _, f := range []struct{ has, means string }{
 		{"HOST IDENTIFICATION HAS CHANGED", at + " shows another host key than the one that is trusted: nothing was sent; if it has a new key, on both nodes: failover deploy-ssh-key, else somebody is between you"},
-		{"Host key verification failed", at + " shows a host key that is not the one that is trusted: nothing was sent; if it has a new key, on both nodes: failover deploy-ssh-key, else somebody is between you"},
+		{"Host key verification failed", at + " shows another host key than the one that is trusted: nothing was sent; if it has a new key, on both nodes: failover deploy-ssh-key, else somebody is between you"},
 		{"Permission denied", at + " does not take this node's key; add this node there, or run there: failover trusted-hosts apply"},
 		{"Connection refused", fmt.Sprintf("nothing listens at %s, port %d", at, h.SSH.Port)},
 		{"timed out", fmt.Sprintf("%s does not answer; open port %d between the nodes in both directions", at, h.SSH.Port)},

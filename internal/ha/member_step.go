@@ -136,13 +136,13 @@ func (mc *Machine) one(m Member, e Event, now Instant, acts []MemberAct) (Member
 }
 
 // row gives the number of the row that fits.
-func (l look) row() (uint16, bool) {
+func (l look) row() (at uint16, ok bool) {
 	for _, i := range l.mc.cells[l.m.Phase][l.e.On] {
 		if l.all(l.mc.table.Rows[i].If) {
 			return i, true
 		}
 	}
-	return uint16(0), false
+	return at, ok
 }
 
 func (l look) all(list []Cond) bool {

@@ -35,6 +35,7 @@ test: ## every test with the race detector; installs the Debian packages they ne
 	tools/deps.sh --for test
 	@echo "seed $(SEED): the same order and samples again with  make test SEED=$(SEED)"
 	$(TEST) -race -timeout 15m ./...
+	$(TEST) -timeout 10m ./internal/ha/explore # all of it: with the race detector it walks a sample
 
 unit: ## the tests that start no other programs
 	@echo "seed $(SEED)"

@@ -23,6 +23,7 @@ func commands(s *session) []*cobra.Command {
 		newSidecar(s),
 		newNode(s),
 		newRegister(s),
+		newRegister(s),
 		newFailover(s),
 		newSSHServe(s),
 		newVersion(s),

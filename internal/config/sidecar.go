@@ -61,11 +61,14 @@ type API struct {
 
 // Etcd is a register that several hosts share.
 type Etcd struct {
-	Endpoints []string
-	Prefix    string
-	CA        string
-	Cert, Key string
-	Watchers  int
+	Endpoints    []string
+	Prefix       string // default /understudy
+	CA           string
+	Cert, Key    string
+	User         string // of etcd's own users
+	PasswordFile string
+	Watcher      string // our name among the watchers; empty: this host's
+	Watchers     int    // how many there are; default 1
 }
 
 // The defaults of a sidecar.
@@ -165,12 +168,15 @@ func readAPI(a *API) take {
 }
 
 func (s *Sidecar) readEtcd(v value) {
-	e := &Etcd{Prefix: "/understudy"}
+	e := &Etcd{Prefix: "/understudy", Watchers: 1}
 	keys{
-		"endpoints": texts(&e.Endpoints),
-		"prefix":    text(&e.Prefix),
-		"tls":       keys{"ca": file(&e.CA), "cert": file(&e.Cert), "key": file(&e.Key)}.read,
-		"watchers":  count(&e.Watchers),
+		"endpoints":     texts(&e.Endpoints),
+		"prefix":        text(&e.Prefix),
+		"tls":           keys{"ca": file(&e.CA), "cert": file(&e.Cert), "key": file(&e.Key)}.read,
+		"user":          text(&e.User),
+		"password_file": file(&e.PasswordFile),
+		"watcher":       text(&e.Watcher),
+		"watchers":      count(&e.Watchers),
 	}.read(v)
 	s.Etcd = e
 }
@@ -186,8 +192,8 @@ func (s *Sidecar) check() (f Faults) {
 		}
 		f = append(f, s.Groups[name].Check("groups/"+name)...)
 	}
-	if s.Etcd != nil {
-		f.Add("etcd", "a register that several hosts share is not built yet; processes of one host share state_dir")
+	if s.Etcd != nil && len(s.Etcd.Endpoints) == 0 {
+		f.Add("etcd", "endpoints is missing: the URLs of the members of etcd")
 	}
 	f = append(f, s.checkDNS()...)
 	f = append(f, s.checkRenders()...)

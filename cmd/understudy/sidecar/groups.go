@@ -13,13 +13,12 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/notify"
-	"github.com/understudy-ha/understudy/internal/register"
 	"github.com/understudy-ha/understudy/probes"
 )
 
 // groups are the groups that are watched. They are what the API shows.
 type groups struct {
-	register *register.Dir
+	register shared
 	crier    *notify.Crier
 	log      *slog.Logger
 	meter    func(io.Writer)                         // writes the figures that are not of one group
@@ -38,7 +37,7 @@ type watched struct {
 	ended  chan struct{}
 }
 
-func newGroups(r *register.Dir, c *notify.Crier, log *slog.Logger) *groups {
+func newGroups(r shared, c *notify.Crier, log *slog.Logger) *groups {
 	return &groups{register: r, crier: c, log: log, all: map[string]*watched{}}
 }
 

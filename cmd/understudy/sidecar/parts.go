@@ -36,7 +36,7 @@ func assemble(c *config.Sidecar, log *slog.Logger) (*parts, config.Faults) {
 		}
 		p.plans[name] = plan
 	}
-	f = append(f, p.assembleNames()...)
+	f = append(append(f, p.assembleNames()...), sharedFaults(c)...)
 	var err error
 	if p.guard, err = newGuard(c.API); err != nil {
 		f.Add("api", "%s", err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/notify"
-	"github.com/understudy-ha/understudy/internal/register"
 )
 
 // Faulty is the error of a configuration that is refused for what it says.
@@ -54,9 +54,9 @@ func Open(ctx context.Context, file string, log *slog.Logger) (*Sidecar, error) 
 	if err != nil {
 		return nil, err
 	}
-	r, err := register.OpenDir(p.config.StateDir)
+	r, err := openRegister(p.config, log)
 	if err != nil {
-		return nil, fmt.Errorf("open state_dir: %w", err)
+		return nil, err
 	}
 	host, _ := os.Hostname()
 	s := &Sidecar{file: file, log: log, init: newManager(log), crier: notify.NewCrier(), voice: new(voice)}
@@ -159,6 +159,9 @@ func (s *Sidecar) change(ctx context.Context, p *parts, warnings []config.Remark
 	}()
 	if s.config != nil && s.config.StateDir != p.config.StateDir {
 		return fmt.Errorf("state_dir cannot be changed by a reload, from %s to %s; restart the sidecar", s.config.StateDir, p.config.StateDir)
+	}
+	if s.config != nil && !reflect.DeepEqual(s.config.Etcd, p.config.Etcd) {
+		return errors.New("etcd cannot be changed by a reload; restart the sidecar")
 	}
 	speak, err := s.voice.prepare(p.config.StateDir, p.senders, s.log)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // stored names what differs from the stored Traffic, where there is one that
 // can be read. The configuration may be for another machine, so it is no fault.
 func stored(c *config.Sidecar) (f config.Faults) {
-	if _, err := os.Stat(c.StateDir); err != nil {
+	if _, err := os.Stat(c.StateDir); err != nil || c.Etcd != nil {
 		return nil
 	}
 	r, err := register.OpenDir(c.StateDir)

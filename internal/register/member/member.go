@@ -29,6 +29,7 @@ type Config struct {
 	Client  string            // for watchers and nodes
 	Members map[string]string // the peer URL of every member, this one's included
 	Join    bool              // the cluster runs already and has been told of this member
+	Alone   bool              // the other members are lost for good: go on with this one's data
 
 	CA, Cert, Key string // files; every connection is mutually authenticated with them
 
@@ -123,6 +124,9 @@ func Start(c Config, log *slog.Logger) (*Member, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("start register: %w", err)
 	}
+	if c.Alone && New(c.DataDir) {
+		return nil, fmt.Errorf("start register: %s has no data to go on with alone", c.DataDir)
+	}
 	config, err := c.embed(log)
 	if err != nil {
 		return nil, fmt.Errorf("start register: %w", err)
@@ -150,6 +154,7 @@ func (c Config) embed(log *slog.Logger) (*embed.Config, error) {
 	if c.Join {
 		e.ClusterState = embed.ClusterStateFlagExisting
 	}
+	e.ForceNewCluster = c.Alone
 	e.TickMs, e.ElectionMs = uint(c.Tick/time.Millisecond), uint(10*c.Tick/time.Millisecond)
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, "1h"
 	e.EnableGRPCGateway = false // nobody here speaks JSON with etcd

@@ -112,7 +112,7 @@ func (e *Engine) persist(task) {
 	if e.member.Kept == e.kept {
 		return
 	}
-	if err := save(filepath.Join(e.Dir, memberFile), e.member.Kept); err != nil {
+	if err := e.store(filepath.Join(e.Dir, memberFile), e.member.Kept); err != nil {
 		e.failed = fmt.Errorf("store the node's state: %w", err)
 		return
 	}

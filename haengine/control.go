@@ -106,7 +106,7 @@ func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, erro
 			return Outcome{Refused: strings.Join(faults, " ")}
 		}
 		s.Saved = time.Now().UTC()
-		if err := save(filepath.Join(e.Dir, settingsFile), s); err != nil {
+		if err := e.store(filepath.Join(e.Dir, settingsFile), s); err != nil {
 			return Outcome{Refused: "the settings cannot be stored: " + err.Error()}
 		}
 		e.note(fmt.Sprintf("%s saves settings: %s", actor, difference(e.settings, s)))

@@ -54,6 +54,8 @@ type Config struct {
 	Count    []string          // and its device count
 	Clock    func() ha.Instant // nil: Boottime
 	Log      *slog.Logger
+
+	store func(path string, value any) error // nil: save
 }
 
 // place gives this node's place among the two: it only keeps their epochs
@@ -103,6 +105,9 @@ func Open(c Config) (*Engine, error) {
 	if c.Clock == nil {
 		c.Clock = Boottime
 	}
+	if c.store == nil {
+		c.store = save
+	}
 	if err := statefile.MakeDir(c.Dir, 0o750); err != nil {
 		return nil, err
 	}
@@ -145,7 +150,7 @@ func (e *Engine) recall() error {
 	case !found && remembers(e.Dir):
 		e.broken = filepath.Join(e.Dir, memberFile) + " is missing, though an engine has run here"
 	case !found:
-		if err := save(filepath.Join(e.Dir, memberFile), e.kept); err != nil {
+		if err := e.store(filepath.Join(e.Dir, memberFile), e.kept); err != nil {
 			return err
 		}
 	}

@@ -174,15 +174,18 @@ func (n *NodeFile) check() (f Faults) {
 }
 
 func (p NodePeer) check(path, own string) (f Faults) {
-	switch u, err := url.Parse(p.Status); {
+	switch {
 	case p.Name == "":
 		f.Add(path+"/name", "peer: {name: …, status: …} is missing: the other node of the pair")
 	case CheckName(p.Name) != "":
 		f.Add(path+"/name", "%s", CheckName(p.Name))
 	case p.Name == own:
 		f.Add(path+"/name", "the peer has this node's own name, %s; every node has its own", own)
-	case p.Status == "":
+	}
+	switch u, err := url.Parse(p.Status); {
+	case p.Status == "" && p.Name != "":
 		f.Add(path+"/status", "status is missing: where the peer serves its status pages, like http://192.0.2.10:8080")
+	case p.Status == "":
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Path != "" && u.Path != "/":
 		f.Add(path+"/status", "status must be scheme, host and port, like http://192.0.2.10:8080")
 	}
@@ -204,9 +207,6 @@ func (a NodeApp) check(path string) (f Faults) {
 		f.Add(path+"/health_command", "health and health_command are both there; one is enough")
 	case a.Health != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == ""):
 		f.Add(path+"/health", "health must be a URL like http://127.0.0.1:9000/healthz")
-	}
-	if a.HealthTimeout > a.HealthInterval {
-		f.Add(path+"/health_timeout", "health_timeout %s is longer than health_interval %s: two checks would overlap", a.HealthTimeout, a.HealthInterval)
 	}
 	return f
 }

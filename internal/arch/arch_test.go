@@ -58,6 +58,7 @@ var homes = map[string][]string{
 	"github.com/cenkalti/backoff/v5":      {"internal/notify"},
 	"github.com/chromedp/chromedp":        {inTests},
 	"github.com/coreos/go-systemd/v22":    {"cmd"},
+	"github.com/emersion/go-sasl":         {inTests},
 	"github.com/emersion/go-smtp":         {inTests},
 	"github.com/fsnotify/fsnotify":        {"internal/register"},
 	"github.com/go-sql-driver/mysql":      {"haengine"},

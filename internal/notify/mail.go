@@ -104,7 +104,8 @@ var logins = []mail.SMTPAuthType{mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA
 func (m *Mail) client(ctx context.Context, password string) (*mail.Client, error) {
 	secure := &tls.Config{ServerName: m.host, MinVersion: tls.VersionTLS12, RootCAs: m.roots}
 	options := []mail.Option{
-		mail.WithPort(m.port), mail.WithTimeout(m.config.Timeout), mail.WithTLSConfig(secure),
+		mail.WithPort(m.port), mail.WithTimeout(2 * m.config.Timeout), // ours ends first
+		mail.WithTLSConfig(secure),
 		mail.WithHELO(domain(m.config.From)), mail.WithoutNoop(),
 		// The library gives up its context once connected, so a context that
 		// ends closes the connection.

@@ -3,13 +3,18 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/understudy-ha/understudy/internal/ha"
 )
@@ -113,4 +118,51 @@ func TestAPlannedMoveWaitsUntilResolversHaveTheLowTTL(t *testing.T) {
 		t.Fatalf("a forced move: %v, %s", err, out)
 	}
 	s.expectServing("core1")
+}
+
+func TestTheNextProcessTakesTheNameServerOverAndNoQueryIsLost(t *testing.T) {
+	t.Parallel()
+	s, core1, _, at := startNames(t)
+	core1.Kill()
+	s.expectServing("core2")
+	asked, lost := asking(t, at, "192.0.2.11")
+
+	next := *s.front
+	next.log = new(output)
+	cmd := exec.Command(understudy, "sidecar", "--config", s.file, "--replace")
+	cmd.Stdout, cmd.Stderr = next.log, next.log
+	next.process = run(t, cmd)
+	if code := s.end(t); code != 0 {
+		t.Errorf("the old process ended with %d", code)
+	}
+	await(t, "the new process answers its API", func() bool {
+		g, err := next.api.Group(context.Background(), "mdm")
+		return err == nil && g.Serving == "core2" && strings.Contains(next.log.String(), "the sidecar watches")
+	})
+	before := asked.Load()
+	await(t, "it answers queries", func() bool { return asked.Load() > before+20 })
+	if n := lost.Load(); n > 0 {
+		t.Errorf("%d of %d queries were lost, or answered otherwise:\n%s", n, asked.Load(), next.log.tail(10))
+	}
+}
+
+// asking asks for mdm.example.com all the time and counts, until the test ends.
+func asking(t *testing.T, at, want string) (asked, lost *atomic.Int64) {
+	asked, lost = new(atomic.Int64), new(atomic.Int64)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	client := &dns.Client{Timeout: 5 * time.Second}
+	query := new(dns.Msg).SetQuestion("mdm.example.com.", dns.TypeA)
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			reply, _, err := client.Exchange(query, at)
+			if asked.Add(1); err != nil || len(reply.Answer) != 1 || reply.Answer[0].(*dns.A).A.String() != want {
+				lost.Add(1)
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	await(t, "queries are answered", func() bool { return asked.Load() > 20 })
+	return asked, lost
 }

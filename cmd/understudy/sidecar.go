@@ -18,6 +18,7 @@ const readSidecar = "docs/reference/sidecar.md"
 
 func newSidecar(s *session) *cobra.Command {
 	var file string
+	var replace bool
 	cmd := &cobra.Command{
 		Use:   "sidecar --config FILE",
 		Short: "Watch groups for other load balancers, without carrying traffic",
@@ -30,20 +31,25 @@ log says which. A front with the same state_dir shares the decisions.`,
 		Args: nothing,
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the sidecar.yaml")
+	cmd.Flags().BoolVar(&replace, "replace", false, "take the place of the sidecar that runs by the same state_dir; its name server loses no query")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if file == "" {
 			return misuse(cmd, "--config FILE is missing")
 		}
-		return s.sidecar(cmd.Context(), file)
+		start := sidecar.Open
+		if replace {
+			start = sidecar.Replace
+		}
+		return s.sidecar(cmd.Context(), file, start)
 	}
 	return cmd
 }
 
-func (s *session) sidecar(ctx context.Context, file string) error {
+func (s *session) sidecar(ctx context.Context, file string, start func(context.Context, string, *slog.Logger) (*sidecar.Sidecar, error)) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	running, err := sidecar.Open(ctx, file, s.logger())
+	running, err := start(ctx, file, s.logger())
 	var faulty *sidecar.Faulty
 	switch {
 	case errors.As(err, &faulty):

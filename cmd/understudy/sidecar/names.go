@@ -25,6 +25,10 @@ type names struct {
 	config dnsgtm.Config     // in force
 	stops  map[string]func() // by group: ends the server's following
 	pools  map[string]func() // by pool: ends its watching
+
+	offered  *dnsgtm.Server  // that another process may take over
+	taken    <-chan struct{} // closed when it has; nil: nothing is offered
+	withdraw func()          // ends the offer
 }
 
 func newNames(g *groups, log *slog.Logger) *names {
@@ -61,8 +65,21 @@ func (n *names) prepare(ctx context.Context, p *parts) (commit, abort func(), er
 	return func() { n.commit(server, p) }, abort, nil
 }
 
-// start starts a name server that knows what is known of the groups.
+// start starts a name server.
 func (n *names) start(ctx context.Context, c dnsgtm.Config) (*dnsgtm.Server, error) {
+	server, err := n.newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Start(context.WithoutCancel(ctx)); err != nil {
+		_ = server.Close()
+		return nil, err
+	}
+	return server, nil
+}
+
+// newServer gives a name server that knows what is known of the groups.
+func (n *names) newServer(c dnsgtm.Config) (*dnsgtm.Server, error) {
 	if err := os.MkdirAll(c.StateDir, 0o770); err != nil { // #nosec G301 -- the group shares state_dir
 		return nil, err
 	}
@@ -74,10 +91,6 @@ func (n *names) start(ctx context.Context, c dnsgtm.Config) (*dnsgtm.Server, err
 		if s, ok := n.groups.Situation(name); ok {
 			server.Tell(s)
 		}
-	}
-	if err := server.Start(context.WithoutCancel(ctx)); err != nil {
-		_ = server.Close()
-		return nil, err
 	}
 	return server, nil
 }
@@ -96,6 +109,7 @@ func sameSockets(a, b dnsgtm.Config) bool {
 func (n *names) commit(server *dnsgtm.Server, p *parts) {
 	n.config = p.names
 	n.now.Store(server)
+	n.offer(server)
 	for name, stop := range n.stops {
 		if n.groups.find(name) == nil {
 			stop()
@@ -133,6 +147,10 @@ func (n *names) close() {
 	for name, stop := range n.stops {
 		stop()
 		delete(n.stops, name)
+	}
+	if n.withdraw != nil {
+		n.withdraw()
+		n.offered, n.taken, n.withdraw = nil, nil, nil
 	}
 	if server := n.now.Swap(nil); server != nil {
 		if err := server.Close(); err != nil {

@@ -50,6 +50,10 @@ type Sidecar struct {
 // and its groups watched when it returns. The error is a *Faulty, or says what
 // else stands in the way.
 func Open(ctx context.Context, file string, log *slog.Logger) (*Sidecar, error) {
+	return open(ctx, file, log, (*Sidecar).change)
+}
+
+func open(ctx context.Context, file string, log *slog.Logger, start func(*Sidecar, context.Context, *parts, []config.Remark) error) (*Sidecar, error) {
 	p, warnings, err := load(file, log)
 	if err != nil {
 		return nil, err
@@ -70,7 +74,7 @@ func Open(ctx context.Context, file string, log *slog.Logger) (*Sidecar, error) 
 	s.pulse = &pulse{groups: s.groups, tell: s.voice.tell, alive: s.init.alive, every: s.init.pace(lookEvery), log: log}
 	s.crier.Employ(s.voice.tell)
 	s.begin()
-	if err := s.change(ctx, p, warnings); err != nil {
+	if err := start(s, ctx, p, warnings); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -111,6 +115,11 @@ func (s *Sidecar) Run(ctx context.Context, hup <-chan os.Signal) {
 		select {
 		case <-ctx.Done():
 			s.log.Info("the sidecar ends; load balancers keep what they were told last")
+			s.init.stopping()
+			s.close()
+			return
+		case <-s.names.taken:
+			s.log.Info("another sidecar has taken the name server over; this one ends")
 			s.init.stopping()
 			s.close()
 			return

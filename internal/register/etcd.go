@@ -152,6 +152,7 @@ type Etcd struct {
 	ears   ears          // of Traffic
 	copies copies
 	chorus chorus
+	marks  marks
 
 	mu     sync.Mutex // guards the fields below
 	client *clientv3.Client

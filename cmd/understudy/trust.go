@@ -101,12 +101,15 @@ func judgeTrust(err error) error {
 	var told *failure
 	var q quiet
 	var unknown *remote.Unknown
+	var rest *remote.Unapplied
 	what, do := "failover: nothing was done", "See: failover trusted-hosts --help"
 	switch {
 	case err == nil, errors.As(err, &told), errors.As(err, &q):
 		return err
 	case errors.Is(err, remote.ErrNoSite):
 		return &failure{exitConfig, what, oneLine(err), "On a front's machine, name its key: --front-key FILE", readTrust}
+	case errors.As(err, &rest):
+		return &failure{exitIncomplete, "failover: the list of trusted hosts is changed, but SSH does not know it yet", oneLine(rest), "Put that right, then: failover trusted-hosts apply", readTrust}
 	case errors.As(err, &unknown):
 		return &failure{exitUsage, what, oneLine(err), "See whom this host trusts: failover trusted-hosts list", readTrust}
 	case errors.Is(err, os.ErrPermission):

@@ -130,10 +130,16 @@ func openKeyDir(path string) (*os.Root, error) {
 
 // readKeys gives what a file holds, nothing with a nil info if it is missing.
 func readKeys(dir *os.Root, name string) ([]byte, fs.FileInfo, error) {
-	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	named, err := dir.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	case !named.Mode().IsRegular():
+		return nil, nil, errors.New("it is not a regular file")
 	}
+	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,8 +148,8 @@ func readKeys(dir *os.Root, name string) ([]byte, fs.FileInfo, error) {
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case !info.Mode().IsRegular():
-		return nil, nil, errors.New("it is not a regular file")
+	case !os.SameFile(named, info): // a Root follows links within it
+		return nil, nil, errors.New("it is exchanged while it is read")
 	case info.Size() > authorizedLimit:
 		return nil, nil, errors.New("it is larger than it may be")
 	}
@@ -154,7 +160,7 @@ func readKeys(dir *os.Root, name string) ([]byte, fs.FileInfo, error) {
 // writeKeys replaces a file by way of a new one beside it, durably.
 func writeKeys(dir *os.Root, name string, text []byte, old fs.FileInfo) error {
 	temp := name + ".understudy-" + rand.Text()
-	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

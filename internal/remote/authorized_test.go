@@ -123,6 +123,11 @@ func TestLinksInPlaceOfAuthorizedKeysAreRefused(t *testing.T) {
 	if err := replaceBlock(filepath.Join(home, "authorized_keys"), []string{ourLine}); err == nil {
 		t.Error("a link was followed")
 	}
+	must(t, os.WriteFile(filepath.Join(home, "other"), []byte("private\n"), 0o600))
+	must(t, os.Symlink("other", filepath.Join(home, "near")))
+	if err := replaceBlock(filepath.Join(home, "near"), []string{ourLine}); err == nil {
+		t.Error("a link to a file beside it was followed")
+	}
 	must(t, syscall.Mkfifo(filepath.Join(home, "pipe"), 0o600))
 	wants(t, replaceBlock(filepath.Join(home, "pipe"), []string{ourLine}), "not a regular file")
 	if got := readFile(t, victim); got != "root's\n" {

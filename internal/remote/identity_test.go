@@ -190,6 +190,22 @@ func TestDamagedTrustedHostsAreAnErrorAndTrustNobody(t *testing.T) {
 	}
 }
 
+func FuzzParseLine(f *testing.F) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBVPkkLzjHM3gVnfrYzcAfmlbaEKsfyhMRpF6TH1Zc3z"
+	line, err := Card{Name: "core1", Role: Node, Addresses: []string{"192.0.2.1"}, SSH: CardSSH{Port: 22, User: "u", UserKey: key}}.Line()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(line)
+	f.Add(key)
+	f.Fuzz(func(t *testing.T, text string) {
+		c, whole, err := ParseLine(text)
+		if err == nil && whole && c.Check() != nil {
+			t.Errorf("%q gave the faulty card %+v", text, c)
+		}
+	})
+}
+
 func TestPinsAreReadAsTheyAreShown(t *testing.T) {
 	t.Parallel()
 	p := Pin{1, 2, 3}

@@ -46,7 +46,8 @@ const pairTime = 15 * time.Second
 // Join has this host and the one that made an invitation trust one another, and
 // gives the other. The inviting host's key is checked before anything is sent.
 // The inviting host enters this one first; whatever breaks after that is mended
-// by calling Join again with the same string.
+// by calling Join again with the same string. With an *Unapplied both are
+// paired.
 func (t *Trust) Join(ctx context.Context, i Invitation, by string) (Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, pairTime)
 	defer cancel()
@@ -69,10 +70,13 @@ func (t *Trust) Join(ctx context.Context, i Invitation, by string) (Host, error)
 	if err != nil {
 		return Host{}, err
 	}
-	if err := t.Add(c, by, time.Now()); err != nil {
+	var rest *Unapplied
+	err = t.Add(c, by, time.Now())
+	if err != nil && !errors.As(err, &rest) {
 		return Host{}, fmt.Errorf("%s trusts this host now, but not the other way round: %w", c.Name, err)
 	}
-	return t.Hosts.Get(c.Name)
+	h, found := t.Hosts.Get(c.Name)
+	return h, errors.Join(err, found)
 }
 
 // plainDial leaves out what a dialer says besides.
@@ -215,5 +219,8 @@ func (s *server) accept(p pairing, pin Pin, text, proof []byte) error {
 	if err := t.writeInvites(invites); err != nil {
 		return err
 	}
-	return t.apply()
+	if err := t.apply(); err != nil { // the host is trusted; its test will lead here
+		s.log.Error("a paired host may not call over SSH yet; put that right, then: failover trusted-hosts apply", "host", p.Card.Name, "error", err)
+	}
+	return nil
 }

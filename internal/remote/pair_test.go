@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -169,6 +170,77 @@ func TestAfterFiveWrongProofsAStringIsVoid(t *testing.T) {
 	_, err := b.Join(t.Context(), i, "")
 	wants(t, err, "tried with 5 wrong proofs and is void")
 	nobody(t, a.Trust)
+}
+
+func TestAStringForAFrontMakesNoNode(t *testing.T) {
+	t.Parallel()
+	a, b := newNode(t, "core1"), newNode(t, "core2")
+	i := invited(t, a, Front)
+	_, said := present(t, b, i, func(_ *tls.Conn, _, proof []byte) []byte { return proof })
+	if !strings.Contains(said, "invites a front, and this is a node") {
+		t.Errorf("got %s", said)
+	}
+	nobody(t, a.Trust)
+}
+
+func TestACardWithAnotherKeyThanTheConnectionsIsRefused(t *testing.T) {
+	t.Parallel()
+	a, b, thief := newNode(t, "core1"), newNode(t, "core2"), newNode(t, "thief")
+	i := invited(t, a, Node)
+	liar := *b
+	trust := *b.Trust
+	trust.Key = &Key{Certificate: b.Key.Certificate, Pin: thief.Key.Pin}
+	liar.Trust = &trust
+	code, said := present(t, &liar, i, func(_ *tls.Conn, _, proof []byte) []byte { return proof })
+	if code != http.StatusBadRequest || !strings.Contains(said, "does not have the key of the connection") {
+		t.Errorf("%d %s", code, said)
+	}
+	nobody(t, a.Trust)
+}
+
+func TestPairedHostsThatSSHDoesNotKnowYetArePairedAndItIsTold(t *testing.T) {
+	t.Parallel()
+	a, b := newNode(t, "core1"), newNode(t, "core2")
+	must(t, os.Mkdir(filepath.Join(b.dir, ".ssh"), 0o700))
+	must(t, os.WriteFile(filepath.Join(b.dir, ".ssh", "authorized_keys"), []byte(a.SSH.Public+" by hand\n"), 0o600))
+	h, err := b.Join(t.Context(), invited(t, a, Node), "")
+	var rest *Unapplied
+	if !errors.As(err, &rest) || h.Name != "core1" {
+		t.Errorf("got %v, %v", h.Name, err)
+	}
+	wants(t, err, "its line 1 has the key of a trusted host too")
+	known(t, a.Trust, "core2")
+	known(t, b.Trust, "core1")
+	must(t, os.Remove(filepath.Join(b.dir, ".ssh", "authorized_keys")))
+	must(t, b.Apply())
+}
+
+func TestAnInviterThatShowsAnothersCardIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	a, b, other := newNode(t, "core1"), newNode(t, "core2"), newNode(t, "core3")
+	for name, card := range map[string]func() Card{
+		"another's key":  other.Card,
+		"no node's card": func() Card { c := a.Card(); c.Role = Front; return c },
+		"harmful":        func() Card { c := a.Card(); c.Name = "-oProxyCommand=sh"; return c },
+	} {
+		i := invited(t, a, Node)
+		i.Port = liar(t, a, func(w http.ResponseWriter, _ *http.Request) { send(w, http.StatusOK, card()) }).Port
+		if _, err := b.Join(t.Context(), i, ""); err == nil {
+			t.Errorf("%s: it is trusted", name)
+		}
+	}
+	nobody(t, b.Trust)
+}
+
+func FuzzParseInvitation(f *testing.F) {
+	for _, host := range []string{"192.0.2.10", "2001:db8::1", "core1"} {
+		f.Add(Invitation{Host: host, Port: 8443, Role: Node, Pin: Pin{1}, token: token{2}}.String())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if i, err := ParseInvitation(text); err == nil && i.String() != strings.Join(strings.Fields(text), "") {
+			t.Errorf("%q was read as %q", text, i)
+		}
+	})
 }
 
 func TestAProofIsWorthNothingOnAnotherConnection(t *testing.T) {

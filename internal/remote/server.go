@@ -207,7 +207,10 @@ func (s *server) keys(w http.ResponseWriter, r *http.Request, host Host) {
 		refuse(w, http.StatusForbidden, errors.New("a host may send its own card only; this node knows it as "+host.Name))
 		return
 	}
-	if err := s.trust.Add(c, host.By, time.Now()); err != nil {
+	var rest *Unapplied
+	if err := s.trust.Add(c, host.By, time.Now()); errors.As(err, &rest) {
+		s.log.Error("a trusted host may not call over SSH yet; put that right, then: failover trusted-hosts apply", "host", host.Name, "error", err)
+	} else if err != nil {
 		refuse(w, http.StatusUnprocessableEntity, err)
 		return
 	}

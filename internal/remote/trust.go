@@ -1,10 +1,12 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/statefile"
@@ -28,11 +30,18 @@ func Dir(dataDir string) string { return filepath.Join(dataDir, "trust") }
 // Open gives the trust of the node whose engine has saved a Site in dir
 // (ErrNoSite), and makes its keys if they are missing.
 func Open(dir string) (*Trust, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Trim(dir, programLetters) != "" {
+		return nil, fmt.Errorf("folder %q: only letters, digits and / . _ - + can stand in authorized_keys", dir)
+	}
 	site, err := readSite(dir)
 	if err != nil {
 		return nil, err
 	}
-	t := &Trust{dir: dir, name: site.Name, site: site, Hosts: NewHosts(filepath.Join(dir, "hosts.json")), resolve: net.LookupIP}
+	t := &Trust{dir: dir, name: site.Name, site: site, Hosts: NewHosts(filepath.Join(dir, "hosts.json")), resolve: lookUp}
 	if t.Key, err = OpenKey(filepath.Join(dir, "tls.pem"), site.Name); err != nil {
 		return nil, err
 	}
@@ -52,7 +61,7 @@ func OpenFront(path, name string) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Trust{dir: filepath.Dir(path), name: name, Key: key, Hosts: NewHosts(path + ".hosts"), resolve: net.LookupIP}, nil
+	return &Trust{dir: filepath.Dir(path), name: name, Key: key, Hosts: NewHosts(path + ".hosts"), resolve: lookUp}, nil
 }
 
 // Name gives this host's own name.
@@ -83,8 +92,8 @@ func (t *Trust) hostKeys() (keys []string) {
 	return keys
 }
 
-// Add enters a host and writes what SSH reads. A repeat changes nothing but who
-// did it last.
+// Add enters a host and writes what SSH reads; with an *Unapplied the host is
+// entered. A repeat changes nothing but who did it last.
 func (t *Trust) Add(c Card, by string, now time.Time) error {
 	if c.Name == t.name || c.Pin == t.Key.Pin || (t.SSH != nil && c.SSH.UserKey == t.SSH.Public) {
 		return errors.New("this is the key of this very host; paste the one of the other")
@@ -93,8 +102,29 @@ func (t *Trust) Add(c Card, by string, now time.Time) error {
 		if err := t.Hosts.put(Host{c, by, now.UTC().Truncate(time.Second)}); err != nil {
 			return err
 		}
-		return t.apply()
+		return unapplied(t.apply())
 	})
+}
+
+// Unapplied is the error where the list of trusted hosts was changed and what
+// SSH reads was not, or not all of it. [Trust.Apply] ends that.
+type Unapplied struct{ Err error }
+
+func (u *Unapplied) Error() string { return "what SSH reads is not as it should be: " + u.Err.Error() }
+func (u *Unapplied) Unwrap() error { return u.Err }
+
+func unapplied(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Unapplied{err}
+}
+
+// lookUp gives the addresses of a name, soon or not at all.
+func lookUp(name string) ([]net.IP, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	return net.DefaultResolver.LookupIP(ctx, "ip", name)
 }
 
 // Remove takes a host out, by its name or address: its calls are refused from
@@ -112,7 +142,7 @@ func (t *Trust) Remove(name string) (Host, error) {
 		if err := t.Hosts.remove(host.Name); err != nil {
 			return err
 		}
-		return t.apply()
+		return unapplied(t.apply())
 	})
 }
 

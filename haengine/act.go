@@ -159,7 +159,7 @@ func (e *Engine) recount(before ha.Member, acts []ha.MemberAct, event ha.Event) 
 	if calm(before.Phase) && calm(m.Phase) {
 		return // heartbeats that fail and pass are the log's
 	}
-	t := Transition{At: time.Now().UTC(), From: before.Phase, To: m.Phase, Epoch: m.Epoch, Why: why, Misses: int(before.Misses), Peer: e.peer.words}
+	t := Transition{At: time.Now().UTC(), From: before.Phase, To: m.Phase, Epoch: m.Epoch, Why: why, By: e.actor, Misses: int(before.Misses), Peer: e.peer.words}
 	if m.Phase == ha.InActive {
 		t.Loss = NoDataset
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // errEnded says that the engine does not run any more.
-var errEnded = errors.New("the engine is ending")
+var errEnded = errors.New("the engine has ended")
 
 // Status tells how the node is at this moment.
 func (e *Engine) Status() Status {
@@ -91,6 +91,8 @@ func (e *Engine) Say(ctx context.Context, event ha.Event, actor, reason string) 
 	return e.run(ctx, func() Outcome {
 		e.note(fmt.Sprintf("%s says %v %s", actor, event.On, reason))
 		e.Log.Info("a person acts", "actor", actor, "says", event.On.String(), "reason", reason)
+		e.actor = strings.TrimSpace(actor + " " + reason)
+		defer func() { e.actor = "" }()
 		return e.step(event)
 	})
 }
@@ -98,6 +100,9 @@ func (e *Engine) Say(ctx context.Context, event ha.Event, actor, reason string) 
 // Save puts settings into force, if they are possible.
 func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, error), actor string) (Outcome, error) {
 	return e.run(ctx, func() Outcome {
+		if e.broken != "" {
+			return Outcome{Refused: "this node decides nothing: " + e.broken}
+		}
 		s, err := change(e.settings)
 		if err != nil {
 			return Outcome{Refused: err.Error()}
@@ -115,7 +120,7 @@ func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, erro
 		e.hasten()
 		if s.DoorClosed {
 			e.Door.Close()
-		} else if e.broken == "" && e.machine.State(e.member, e.Clock()) == ha.Active {
+		} else if e.machine.State(e.member, e.Clock()) == ha.Active {
 			e.Door.Open()
 		}
 		e.publish()

@@ -90,6 +90,7 @@ type Engine struct {
 	later    []ha.Event // again when the phase has changed
 	pending  []ha.Event // answers that were there at once
 	peer     seen
+	actor    string // who says what is being done; empty: nobody
 	broken   string // why nothing is decided any more
 	failed   error  // why Run ends
 	since    time.Time
@@ -205,9 +206,10 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // end closes what Run has opened, the page's OK first.
 func (e *Engine) end(stop func()) {
-	e.broken = "the engine has ended"
+	e.broken = errEnded.Error()
 	if e.failed != nil {
-		e.broken = "the engine has ended: " + e.failed.Error()
+		e.broken += ": " + e.failed.Error()
+		e.Log.Error("the engine ends by itself", "error", e.failed)
 	}
 	e.publish()
 	e.Door.Close()

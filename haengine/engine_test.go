@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -436,6 +437,49 @@ func TestModePrimaryAsksThePeerToStepDownAndSaysWhyItCannot(t *testing.T) {
 		var log strings.Builder
 		if err := r.journal.export(&log, 0); err != nil || !strings.Contains(log.String(), "the nodes do not trust one another yet") {
 			t.Errorf("the log does not say why: %v\n%s", err, log.String())
+		}
+	})
+}
+
+func TestANodeThatCannotStoreEndsAndServesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("no space left on device")
+		app, door := &play{told: make(chan ha.On, 64)}, new(latch)
+		writes := 0
+		e, err := Open(Config{
+			Name: "core2", PeerName: "core1", Dir: t.TempDir(), Peer: &twin{err: errDown}, App: app, Door: door, Log: slog.New(slog.DiscardHandler),
+			store: func(path string, value any) error {
+				if writes++; writes > 2 {
+					return full
+				}
+				return save(path, value)
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(t.Context()) }()
+		synctest.Wait()
+		did := len(app.did)
+		go func() { _, _ = e.Say(t.Context(), ha.Event{On: ha.OnEnable, Mode: ha.Primary}, "anna", "") }()
+		if err := <-ended; !errors.Is(err, full) {
+			t.Errorf("it ended with %v", err)
+		}
+		if state, why := e.State(); state != ha.NotAvailable || why != "ended" {
+			t.Errorf("its page says %v (%s)", state, why)
+		}
+		if door.is() {
+			t.Error("the door is open")
+		}
+		for _, one := range app.did[did:] {
+			if one == "start" {
+				t.Errorf("the application was started at an epoch that nobody has stored: %v", app.did)
+			}
+		}
+		var kept ha.Kept
+		if _, err := load(filepath.Join(e.Dir, memberFile), &kept); err != nil || kept.Epoch != 0 {
+			t.Errorf("on the disk is %+v, %v", kept, err)
 		}
 	})
 }

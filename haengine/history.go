@@ -22,6 +22,7 @@ type Transition struct {
 	To     ha.Phase  `json:"to"`
 	Epoch  uint64    `json:"epoch"`
 	Why    string    `json:"why"`
+	By     string    `json:"by,omitempty"`     // who said so, and why; empty: it happened by itself
 	Misses int       `json:"misses,omitempty"` // failed heartbeats in a row, before
 	Peer   string    `json:"peer,omitempty"`   // what the last look at it has shown
 	Loss   string    `json:"loss,omitempty"`   // of a promotion: what it may cost

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/ha"
@@ -30,7 +31,10 @@ func (e *Engine) publish() {
 func (e *Engine) State() (ha.State, string) { return e.state(e.now.Load(), e.Clock()) }
 
 func (e *Engine) state(s *Snapshot, now ha.Instant) (ha.State, string) {
-	if s.Broken != "" {
+	switch {
+	case strings.HasPrefix(s.Broken, errEnded.Error()):
+		return ha.NotAvailable, "ended"
+	case s.Broken != "":
 		return ha.NotAvailable, "state cannot be used"
 	}
 	state := s.machine.State(s.Member, now)

@@ -36,10 +36,10 @@ type Status struct {
 type PeerNow struct {
 	Name  string    `json:"name"`
 	State ha.State  `json:"state"`
-	Heard bool      `json:"heard"` // its engine answered last time
-	At    time.Time `json:"at"`    // of its last answer, zero: none yet
-	Last  string    `json:"last"`  // what the last look has shown
-	Off   bool      `json:"off"`   // High Availability is disabled there
+	Heard bool      `json:"heard"`       // its engine answered last time
+	At    time.Time `json:"at,omitzero"` // of its last answer, zero: none yet
+	Last  string    `json:"last"`        // what the last look has shown
+	Off   bool      `json:"off"`         // High Availability is disabled there
 }
 
 // AppNow is how the application is.

@@ -269,3 +269,47 @@ func TestNodeEngineKeepInStandbyStays(t *testing.T) {
 	core2.say(0, "mode", "primary")
 	core2.await(ha.Active)
 }
+
+// With 100 ms heartbeats, 3 failures and a hold of 300 ms for the front.
+func TestNodeEngineAndFrontLoseNoIdempotentRequestAtAFailover(t *testing.T) {
+	t.Parallel()
+	core1, core2 := startMembers(t)
+	core2.say(0, "config", "set", "heartbeat-interval", "100ms", "consecutive heartbeat failures before failover", "3", "re-check interval", "100ms",
+		"attempt-timeout", "100ms", "promotion-hold", "300ms")
+	f := frontOf(t, core1, core2)
+	f.expectServing("core1")
+	l := f.pour(5*time.Millisecond, "/", plainGet)
+	l.awaitAnswers(t, 20, "core1")
+	died := time.Now()
+	core1.die()
+	core2.await(ha.Active)
+	active := time.Since(died)
+	l.awaitAnswers(t, 20, "core2")
+	lost := 0
+	answers := l.end()
+	for _, a := range answers {
+		if a.err != nil || a.status != 200 {
+			lost++
+			t.Errorf("lost: %s", a)
+		}
+	}
+	t.Logf("core2 was Active %v after the death of core1; %d requests, %d lost", active.Round(time.Millisecond), len(answers), lost)
+}
+
+func TestNodeEngineThatWasKilledAloneServesOnAtItsEpoch(t *testing.T) {
+	t.Parallel()
+	core1, core2 := startMembers(t)
+	core2.say(0, "config", "set", "consecutive heartbeat failures before failover", "100")
+	for range 2 {
+		core1.engine.kill()
+		if !core1.appRuns() {
+			t.Error("the application ended with the engine")
+		}
+		core1.start()
+		if d := core1.await(ha.Active); d.Served != 1 {
+			t.Errorf("it came back at epoch %d", d.Served)
+		}
+		await(t, "clients come in", func() bool { return core1.serves() == "core1" })
+	}
+	core2.expectStay(ha.Standby, 200*time.Millisecond)
+}

@@ -109,6 +109,9 @@ func (n *nodeAsker) history() *cobra.Command {
 		var b strings.Builder
 		for _, t := range all {
 			fmt.Fprintf(&b, "%s  %v -> %v, epoch %d: %s\n", t.At.Format(time.RFC3339), t.From, t.To, t.Epoch, t.Why)
+			if t.By != "" {
+				fmt.Fprintf(&b, "    by %s\n", t.By)
+			}
 			if t.Misses > 0 || t.Peer != "" {
 				fmt.Fprintf(&b, "    heartbeats failed: %d; last look at the peer: %s\n", t.Misses, t.Peer)
 			}

@@ -234,12 +234,29 @@ func (p *parser) notify() {
 			}
 			p.app.Notify.Webhooks = append(p.app.Notify.Webhooks, w)
 		case "mail":
-			p.fault(p.errorf("mail is not built yet; use a webhook"))
-			p.NextSegment()
+			p.mail()
 		default:
-			p.unknown("webhook")
+			p.unknown("webhook, mail")
 		}
 	}
+}
+
+// mail reads who is written to, and by which server.
+func (p *parser) mail() {
+	p.mark(fmt.Sprintf("notify/mails/%d", len(p.app.Notify.Mails)))
+	m := new(Mail)
+	p.text(&m.To)
+	keys := map[string]*string{
+		"server": &m.Server, "from": &m.From, "user": &m.User, "password_file": &m.PasswordFile, "tls": &m.TLS, "tls_ca": &m.TLSCA,
+	}
+	for nesting := p.Nesting(); p.NextBlock(nesting); {
+		if to := keys[p.Val()]; to != nil {
+			p.text(to)
+			continue
+		}
+		p.unknown("server, from, user, password_file, tls, tls_ca")
+	}
+	p.app.Notify.Mails = append(p.app.Notify.Mails, m)
 }
 
 // text reads exactly one argument.

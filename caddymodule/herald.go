@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -15,6 +16,32 @@ import (
 type Notify struct {
 	// Webhooks get a signed POST each.
 	Webhooks []*Webhook `json:"webhooks,omitempty"`
+	// Mails are written to.
+	Mails []*Mail `json:"mails,omitempty"`
+}
+
+// Mail is one who is written to.
+type Mail struct {
+	// To is the address.
+	To string `json:"to"`
+	// Server takes the mail, on port 587 if none is given.
+	Server string `json:"server"`
+	// From is the sender. Default: understudy at this machine.
+	From string `json:"from,omitempty"`
+	// User logs in with the password of PasswordFile. Default: From.
+	User string `json:"user,omitempty"`
+	// PasswordFile holds the password. Default: no login.
+	PasswordFile string `json:"password_file,omitempty"`
+	// TLS says how the connection is protected. Default: STARTTLS.
+	TLS string `json:"tls,omitempty"`
+	// TLSCA holds the authorities to trust instead of the system's.
+	TLSCA string `json:"tls_ca,omitempty"`
+}
+
+func (m *Mail) config() notify.MailConfig {
+	return notify.MailConfig{
+		Server: m.Server, From: m.From, To: m.To, User: m.User, PasswordFile: m.PasswordFile, TLS: notify.MailTLS(m.TLS), TLSCA: m.TLSCA,
+	}
 }
 
 // Webhook is one receiver.
@@ -36,6 +63,18 @@ func (n *Notify) check(path string, f *faults) {
 			f.add(at, "this webhook stands twice")
 		}
 		seen[w.URL] = true
+	}
+	for i, m := range n.Mails {
+		at := fmt.Sprintf("%s/mails/%d", path, i)
+		if err := m.config().Check(); err != nil {
+			for fault := range strings.Lines(err.Error()) {
+				f.add(at, "%s", strings.TrimSpace(fault))
+			}
+		}
+		if seen[m.To] {
+			f.add(at, "%s stands twice", m.To)
+		}
+		seen[m.To] = true
 	}
 }
 
@@ -61,7 +100,7 @@ func newHerald(a *App) (*herald, error) {
 	}
 	h.events = mod.(*caddyevents.App)
 	ended := func() {}
-	if a.Notify != nil && len(a.Notify.Webhooks) > 0 {
+	if a.Notify != nil && len(a.Notify.Webhooks)+len(a.Notify.Mails) > 0 {
 		if ended, err = h.open(a); err != nil {
 			return nil, err
 		}
@@ -82,6 +121,13 @@ func (h *herald) open(a *App) (end func(), err error) {
 		sender, err := notify.NewWebhook(w.config(), log)
 		if err != nil {
 			return nil, fmt.Errorf("notify webhook: %w", err)
+		}
+		senders = append(senders, sender)
+	}
+	for _, m := range a.Notify.Mails {
+		sender, err := notify.NewMail(m.config(), log)
+		if err != nil {
+			return nil, fmt.Errorf("notify mail: %w", err)
 		}
 		senders = append(senders, sender)
 	}

@@ -21,6 +21,7 @@ type Sidecar struct {
 	ProbeProxy *ProbeProxy
 	Renders    []Render
 	Webhooks   []Webhook
+	Mails      []Mail
 	API        API
 
 	DNS   *DNS
@@ -49,6 +50,9 @@ type Render struct {
 
 // Webhook is one receiver of messages.
 type Webhook struct{ URL, SecretFile, TLSCA string }
+
+// Mail is one who is written to.
+type Mail struct{ To, Server, From, User, PasswordFile, TLS, TLSCA string }
 
 // API is where people and programs ask.
 type API struct {
@@ -151,10 +155,19 @@ func (s *Sidecar) readNotify(v value) {
 		keys{"url": text(&w.URL), "secret_file": file(&w.SecretFile), "tls_ca": file(&w.TLSCA)}.read(v)
 		s.Webhooks = append(s.Webhooks, w)
 	}
+	post := func(v value) {
+		var m Mail
+		keys{
+			"to": text(&m.To), "server": text(&m.Server), "from": text(&m.From), "user": text(&m.User),
+			"password_file": file(&m.PasswordFile), "tls": text(&m.TLS), "tls_ca": file(&m.TLSCA),
+		}.read(v)
+		s.Mails = append(s.Mails, m)
+	}
 	keys{
 		"webhook":  hook,
 		"webhooks": list(hook),
-		"mail":     func(v value) { v.fault("mail is not built yet; use a webhook") },
+		"mail":     post,
+		"mails":    list(post),
 	}.read(v)
 }
 

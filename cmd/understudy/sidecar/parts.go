@@ -56,6 +56,16 @@ func assemble(c *config.Sidecar, log *slog.Logger) (*parts, config.Faults) {
 		}
 		p.senders = append(p.senders, sender)
 	}
+	for _, m := range c.Mails {
+		sender, err := notify.NewMail(notify.MailConfig{
+			Server: m.Server, From: m.From, To: m.To, User: m.User, PasswordFile: m.PasswordFile, TLS: notify.MailTLS(m.TLS), TLSCA: m.TLSCA,
+		}, log)
+		if err != nil {
+			f.Add("notify", "%s", lines(err))
+			continue
+		}
+		p.senders = append(p.senders, sender)
+	}
 	return p, f
 }
 

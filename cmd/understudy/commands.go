@@ -23,7 +23,6 @@ func commands(s *session) []*cobra.Command {
 		newSidecar(s),
 		newNode(s),
 		newRegister(s),
-		newRegister(s),
 		newFailover(s),
 		newSSHServe(s),
 		newVersion(s),

@@ -42,6 +42,30 @@ func TestStoryTrustByPairingString(t *testing.T) {
 	}
 }
 
+func TestStoryTrustOfAFront(t *testing.T) {
+	t.Parallel()
+	a := newTrustNode(t, "core1")
+	key := filepath.Join(t.TempDir(), "front.key")
+	front := func(in string, args ...string) spoken {
+		return speak(t, in, append([]string{understudy, "failover", "trusted-hosts", "--front-key", key, "--name", "front1"}, args...)...)
+	}
+	if s := front(a.failover(t, "", "trusted-hosts", "invite"), "add"); s.code != 4 || !strings.Contains(s.err, "invites a node, and this is a front") {
+		t.Errorf("by a node's string: %+v", s)
+	}
+	if s := front(a.failover(t, "", "trusted-hosts", "invite", "--front"), "add"); s.code != 0 || !strings.Contains(s.out, "front1 and core1 trust one another.") {
+		t.Fatalf("%+v", s)
+	}
+	if s := front("", "test"); s.code != 0 || s.out != "Test was successful\n" {
+		t.Errorf("%+v", s)
+	}
+	if text := a.failover(t, "", "trusted-hosts", "list"); !strings.Contains(text, "front1  front") {
+		t.Errorf("list:\n%s", text)
+	}
+	if info, err := os.Stat(key); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the front's key: %v, %v", info, err)
+	}
+}
+
 // TestStoryTrustByHand follows Step 4 of the EPMM guide.
 func TestStoryTrustByHand(t *testing.T) {
 	t.Parallel()

@@ -5,9 +5,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 const ourLine = `restrict,from="192.0.2.1",command="/x ssh-serve --peer a" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA a`
@@ -41,6 +44,30 @@ func TestOnlyOurBlockOfAuthorizedKeysIsReplaced(t *testing.T) {
 			t.Errorf("%s, again: got %q, %v", tt.name, again, err)
 		}
 	}
+}
+
+func TestWhatStandsOutsideOurBlockIsNeverChanged(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		line := rapid.SampledFrom([]string{"\n", "# x\n", "ssh-rsa AAAAB3Nza anna\n", "\r\n", "no end", " \t", "# understudy\n", "ümlaut\n"})
+		before := strings.Join(rapid.SliceOfN(line, 0, 6).Draw(rt, "before"), "")
+		after := strings.Join(rapid.SliceOfN(line, 0, 6).Draw(rt, "after"), "")
+		if before != "" && !strings.HasSuffix(before, "\n") {
+			before += "\n"
+		}
+		text := []byte(before + block("old") + after)
+		for range rapid.IntRange(1, 4).Draw(rt, "times") {
+			var lines []string
+			for i := range rapid.IntRange(1, 3).Draw(rt, "hosts") {
+				lines = append(lines, ourLine+strconv.Itoa(i))
+			}
+			got, err := withBlock(text, lines)
+			if want := before + block(lines...) + after; err != nil || string(got) != want {
+				rt.Fatalf("got %q, %v; want %q", got, err, want)
+			}
+			text = got
+		}
+	})
 }
 
 func TestAuthorizedKeysThatWeDoNotUnderstandAreLeftAlone(t *testing.T) {

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -77,6 +78,7 @@ func newNode(t *testing.T, name string) *node {
 	}))
 	n.Trust, err = Open(filepath.Join(n.dir, "trust"))
 	must(t, err)
+	n.resolve = func(string) ([]net.IP, error) { return nil, errors.New("no names here") }
 	serveOn(t, l, n.Trust, n.engine)
 	return n
 }

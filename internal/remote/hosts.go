@@ -122,20 +122,31 @@ func (u *Unknown) Error() string {
 	return fmt.Sprintf("%.80q is no trusted host; these are: %s", u.Name, strings.Join(u.Known, ", "))
 }
 
-// Get gives the host with a name or one of its addresses; *Unknown if none has.
+// Get gives the host with a name, or else the only one with an address;
+// *Unknown if there is none.
 func (h *Hosts) Get(name string) (Host, error) {
 	hosts, err := h.List()
 	if err != nil {
 		return Host{}, err
 	}
 	u := &Unknown{Name: name}
+	var at []Host
 	for _, host := range hosts {
-		if host.Name == name || slices.Contains(host.Addresses, name) {
+		if host.Name == name {
 			return host, nil
+		}
+		if slices.Contains(host.Addresses, name) {
+			at = append(at, host)
 		}
 		u.Known = append(u.Known, host.Name)
 	}
-	return Host{}, u
+	switch len(at) {
+	case 0:
+		return Host{}, u
+	case 1:
+		return at[0], nil
+	}
+	return Host{}, fmt.Errorf("%d trusted hosts have the address %s: say their name, like %s", len(at), name, at[0].Name)
 }
 
 // put enters a host; the lock is held. The same host with the same key replaces

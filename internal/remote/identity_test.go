@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,6 +173,31 @@ func TestANameOrAKeyIsNotTakenOverByAnother(t *testing.T) {
 	if _, err := a.Remove("core9"); err == nil || !strings.Contains(err.Error(), `"core9" is no trusted host; these are: core2`) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestANameGoesBeforeAnAddressAndAnAddressIsOneHosts(t *testing.T) {
+	t.Parallel()
+	a, b, c := newNode(t, "core1"), newNode(t, "core2"), newNode(t, "dr1")
+	near, far := b.Card(), c.Card()
+	near.Addresses = []string{"dr1", "192.0.2.9"} // the name of the other
+	far.Addresses = []string{"192.0.2.9", "192.0.2.7"}
+	must(t, errors.Join(unappliedIsFine(a.Add(near, "", time.Now())), unappliedIsFine(a.Add(far, "", time.Now()))))
+	for name, want := range map[string]string{"dr1": "dr1", "core2": "core2", "192.0.2.7": "dr1"} {
+		if got, err := a.Hosts.Get(name); err != nil || got.Name != want {
+			t.Errorf("%s: got %s, %v; want %s", name, got.Name, err, want)
+		}
+	}
+	_, err := a.Remove("192.0.2.9")
+	wants(t, err, "2 trusted hosts have the address 192.0.2.9", "say their name")
+}
+
+// unappliedIsFine forgets that a name could not be looked up.
+func unappliedIsFine(err error) error {
+	var rest *Unapplied
+	if errors.As(err, &rest) {
+		return nil
+	}
+	return err
 }
 
 func TestDamagedTrustedHostsAreAnErrorAndTrustNobody(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
@@ -71,6 +72,11 @@ func (i Invitation) String() string {
 	host := i.host()
 	raw = append(raw, inviteSum(host, raw)...)
 	return host + ":" + base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// LogValue gives all but the secret.
+func (i Invitation) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("at", i.At()), slog.String("role", string(i.Role)), slog.String("key", i.Pin.String()))
 }
 
 func (i Invitation) host() string {

@@ -144,6 +144,10 @@ func (s *server) pair(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
+	if !s.invited(p.ID) { // anybody may ask: no lock, and no line in the log
+		refuse(w, http.StatusForbidden, errProof)
+		return
+	}
 	err = s.trust.locked(func() error { return s.accept(p, pin, text, proof) })
 	if err != nil {
 		s.log.Warn("a host was not paired", "name", cut(p.Card.Name), "from", r.RemoteAddr, "error", err)
@@ -152,6 +156,12 @@ func (s *server) pair(w http.ResponseWriter, r *http.Request) {
 	}
 	s.log.Info("a host was paired", "name", p.Card.Name, "role", string(p.Card.Role), "key", pin.String(), "from", r.RemoteAddr)
 	send(w, http.StatusOK, s.trust.Card())
+}
+
+// invited says whether there is an invitation, or that nobody can know.
+func (s *server) invited(id string) bool {
+	invites, err := s.trust.readInvites()
+	return err != nil || findInvite(invites, id) >= 0
 }
 
 // readPairing gives a request's parts: what is asked, the key that the

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -387,6 +388,11 @@ func TestTheTokenIsKeptNowhere(t *testing.T) {
 	}
 	if _, err := b.Join(t.Context(), i, ""); err != nil {
 		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "invitation", i)
+	if _, secret, _ := strings.Cut(i.String(), ":"); strings.Contains(log.String(), secret) || !strings.Contains(log.String(), i.At()) {
+		t.Errorf("logged %s", &log)
 	}
 	for _, n := range []*node{a, b} {
 		must(t, filepath.WalkDir(n.dir, func(path string, d os.DirEntry, err error) error {

@@ -156,10 +156,12 @@ type Etcd struct {
 
 	mu     sync.Mutex // guards the fields below
 	client *clientv3.Client
-	down   error            // why etcd cannot be used, nil if it can
-	since  time.Time        // when it began to be down
-	told   bool             // that it is down for long
-	known  map[string]known // what is stored, as far as we have seen
+	down   error     // why etcd cannot be used, nil if it can
+	since  time.Time // when it began to be down
+	told   bool      // that it is down for long
+
+	answered time.Time        // when a call was last answered
+	known    map[string]known // what is stored, as far as we have seen
 }
 
 // known is a stored epoch and the revision of etcd that has it.
@@ -246,6 +248,9 @@ func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Cli
 	}
 	switch {
 	case err == nil:
+		e.mu.Lock()
+		e.answered = time.Now()
+		e.mu.Unlock()
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()

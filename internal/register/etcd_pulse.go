@@ -19,11 +19,12 @@ func (e *Etcd) pulse() {
 	tick := time.NewTicker(etcdPulse)
 	defer tick.Stop()
 	for first := true; ; first = false {
+		began := time.Now()
 		err := e.look(checked)
 		if e.ctx.Err() != nil {
 			return
 		}
-		e.found(err)
+		e.found(err, began)
 		if first {
 			close(e.looked)
 		}
@@ -58,7 +59,7 @@ func (e *Etcd) look(checked map[string]bool) error {
 			continue // a member may be gone; it is asked again
 		}
 		if err := fit(status.Version); err != nil {
-			return fmt.Errorf("%s runs etcd %s: %w", endpoint, cut(status.Version), err)
+			return &unfit{fmt.Errorf("%s runs etcd %s: %w", endpoint, cut(status.Version), err)}
 		}
 		checked[endpoint] = true
 	}
@@ -86,10 +87,17 @@ func (e *Etcd) connect() (*clientv3.Client, error) {
 
 var errUnasked = errors.New("etcd has not been asked yet")
 
-// found takes in what a look gave. Whoever waits for changes is told when etcd
+// unfit is the error of an etcd that answers, and must not be relied on.
+type unfit struct{ error }
+
+// found takes in what a look gave that began at the given time; what a call has
+// learned since is newer than its failure. Whoever waits for changes is told when etcd
 // has been down for long, and when it is up again after that: Load then gives
 // something else.
-func (e *Etcd) found(err error) {
+func (e *Etcd) found(err error, began time.Time) {
+	if err != nil && !errors.As(err, new(*unfit)) && e.answeredSince(began) {
+		return
+	}
 	if err != nil {
 		e.fell(err)
 	}
@@ -105,6 +113,12 @@ func (e *Etcd) found(err error) {
 	if changed {
 		e.ears.signalAll()
 	}
+}
+
+func (e *Etcd) answeredSince(t time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.down == nil && e.answered.After(t)
 }
 
 // fell notes that etcd does not answer, until the next look finds otherwise.

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/ha"
@@ -64,9 +64,6 @@ type server struct {
 	trust *Trust
 	desk  Desk
 	log   *slog.Logger
-
-	mu     sync.Mutex // guards the field below
-	unread string     // why the hosts cannot be read, already logged
 }
 
 // Handler gives the API for trusted hosts. It belongs behind [Trust.ServerTLS];
@@ -77,10 +74,21 @@ type server struct {
 func (t *Trust) Handler(desk Desk, log *slog.Logger) http.Handler {
 	s := &server{trust: t, desk: desk, log: log}
 	mux := http.NewServeMux()
-	mux.Handle("GET "+pathPeer, s.proven(s.peer, Node, Front))
-	mux.Handle("POST "+pathStep, s.proven(s.stepDown, Node))
-	mux.Handle("POST "+pathTraffic, s.proven(s.traffic, Front))
-	mux.Handle("POST "+pathKeys, s.proven(s.keys, Node))
+	for _, r := range []struct {
+		pattern string
+		answer  func(http.ResponseWriter, *http.Request, Host)
+		roles   []Role
+	}{
+		{"GET " + pathPeer, s.peer, []Role{Node, Front}},
+		{"POST " + pathStep, s.stepDown, []Role{Node}},
+		{"POST " + pathTraffic, s.traffic, []Role{Front}},
+		{"POST " + pathKeys, s.keys, []Role{Node}},
+	} {
+		mux.Handle(r.pattern, t.Prove(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			host, _ := Proven(req.Context())
+			r.answer(w, req, host)
+		}), log, r.roles...))
+	}
 	mux.HandleFunc("POST "+pathPair, s.pair)
 	return mux
 }
@@ -95,10 +103,16 @@ func Proven(ctx context.Context) (Host, bool) {
 }
 
 // Prove lets only requests of trusted hosts of the given roles through, and
-// tells the next handler which one it is.
-func (t *Trust) Prove(next http.Handler, roles ...Role) http.Handler {
+// tells the next handler which one it is: [Proven].
+func (t *Trust) Prove(next http.Handler, log *slog.Logger, roles ...Role) http.Handler {
+	var said atomic.Value // why the hosts could not be read, logged once
+	said.Store("")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, err := t.prove(r, roles)
+		var unread *unreadable
+		if errors.As(err, &unread) && said.Swap(unread.err.Error()) != unread.err.Error() {
+			log.Error("the trusted hosts cannot be read, so that nobody is trusted", "error", unread.err)
+		}
 		if err != nil {
 			refuse(w, http.StatusForbidden, err)
 			return
@@ -136,33 +150,6 @@ func (t *Trust) prove(r *http.Request, roles []Role) (Host, error) {
 type unreadable struct{ err error }
 
 func (u *unreadable) Error() string { return "the list of trusted hosts cannot be read" }
-func (u *unreadable) Unwrap() error { return u.err }
-
-// proven is Prove for one of our own answers, which gets the host.
-func (s *server) proven(answer func(http.ResponseWriter, *http.Request, Host), roles ...Role) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, err := s.trust.prove(r, roles)
-		if err != nil {
-			var u *unreadable
-			if errors.As(err, &u) {
-				s.say(u.err)
-			}
-			refuse(w, http.StatusForbidden, err)
-			return
-		}
-		answer(w, r, host)
-	})
-}
-
-// say logs once that the trusted hosts cannot be read.
-func (s *server) say(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unread != err.Error() {
-		s.unread = err.Error()
-		s.log.Error("the trusted hosts cannot be read, so that nobody is trusted", "error", err)
-	}
-}
 
 func (s *server) peer(w http.ResponseWriter, r *http.Request, _ Host) {
 	report, err := s.desk.Report(r.Context())

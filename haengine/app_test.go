@@ -203,6 +203,25 @@ func TestAStopBreaksAStartOff(t *testing.T) {
 	s.wantNothing()
 }
 
+func TestWhatMayBeStoppingIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	path, c := files(t)
+	c.Stop = []string{"sleep", "1000"}
+	s := newStage(t, c)
+	s.Start(1)
+	s.want(ha.OnAppUp)
+	s.Stop()
+	s.wantNothing()
+	if err := os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	s.Start(2)
+	s.want(ha.OnAppUp)
+	if info, err := os.Stat(path); err != nil || info.ModTime().Unix() == 1 {
+		t.Errorf("its health passed and it was not started: %v", err)
+	}
+}
+
 func TestAStopThatDoesNotStopIsTriedAgainAndThenKilled(t *testing.T) {
 	t.Parallel()
 	path, c := files(t)

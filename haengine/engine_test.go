@@ -23,7 +23,8 @@ type twin struct {
 	sight  Sight
 	err    error
 	looks  int
-	downed []uint64 // epochs at which it was asked to step down
+	takes  time.Duration // a look
+	downed []uint64      // epochs at which it was asked to step down
 }
 
 func (p *twin) set(s Sight, err error) {
@@ -39,6 +40,10 @@ func (p *twin) count() int {
 }
 
 func (p *twin) Look(context.Context) (Sight, error) {
+	p.mu.Lock()
+	takes := p.takes
+	p.mu.Unlock()
+	time.Sleep(takes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.looks++
@@ -77,6 +82,7 @@ type play struct {
 	runs  bool
 	sick  bool
 	stuck bool // it does not start
+	mute  bool // the test tells what came of a start
 	did   []string
 }
 
@@ -96,7 +102,9 @@ func (a *play) say(did string, runs bool, on ha.On) {
 	defer a.mu.Unlock()
 	a.did = append(a.did, did)
 	a.runs = runs
-	a.told <- on
+	if !a.mute {
+		a.told <- on
+	}
 }
 
 func (a *play) Start(uint64) {
@@ -321,6 +329,81 @@ func TestANodeThatWasFrozenLooksAtItsPeerBeforeItSaysOK(t *testing.T) {
 		}
 		time.Sleep(tick)
 		r.want(ha.OutSuperseded, ha.NotAvailable)
+	})
+}
+
+func TestAThawedNodeIsNotOKWhileItLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.want(ha.InActive, ha.Active)
+		r.peer.takes = 3 * time.Second
+		r.peer.set(serving(9), nil)
+		r.skew.Store(int64(time.Minute))
+		for range 30 { // its loop turns again after at most a tick
+			time.Sleep(100 * time.Millisecond)
+			if code, body, _ := r.page(ha.StatusPage); code != 503 {
+				t.Fatalf("got %d %q before it has seen its peer", code, body)
+			}
+		}
+		if r.MayServe() {
+			t.Error("the door would let in")
+		}
+		time.Sleep(2 * time.Second)
+		r.want(ha.OutSuperseded, ha.NotAvailable)
+	})
+}
+
+func TestWhatIsSaidOnTheWayIsDoneOnArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.app.mute = true
+		r.enable(ha.Primary)
+		r.want(ha.InPromoting, ha.NotAvailable)
+		if out := r.say(ha.OnDisable); !out.Later || out.Refused != "" {
+			t.Errorf("disable was answered with %+v", out)
+		}
+		r.app.told <- ha.OnAppUp
+		r.want(ha.InOff, ha.Active)
+	})
+}
+
+func TestANewIntervalCountsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.peer.set(serving(1), nil)
+		r.saves(map[string]string{"heartbeat interval": "1h"})
+		r.enable(ha.Secondary)
+		looks := r.peer.count()
+		r.saves(map[string]string{"heartbeat interval": "1s"})
+		time.Sleep(3500 * time.Millisecond)
+		if got := r.peer.count() - looks; got != 3 {
+			t.Errorf("%d heartbeats in three and a half new intervals", got)
+		}
+	})
+}
+
+func TestADoorThatAPersonHasClosedStaysClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.enable(ha.Primary)
+		r.want(ha.InActive, ha.Active)
+		set := func(closed bool) {
+			out, err := r.Save(t.Context(), func(s Settings) (Settings, error) { s.DoorClosed = closed; return s, nil }, "anna")
+			if err != nil || out.Refused != "" {
+				t.Fatal(out, err)
+			}
+		}
+		set(true)
+		for range 2 {
+			if state, _ := r.State(); state != ha.Active || r.door.is() {
+				t.Errorf("it is %v, door open: %t", state, r.door.is())
+			}
+			r.restart()
+			synctest.Wait()
+		}
+		set(false)
+		r.want(ha.InActive, ha.Active)
 	})
 }
 

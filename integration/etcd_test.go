@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -118,7 +119,13 @@ func expectOneDecisionAnEpoch(t *testing.T, posts []*post) {
 	t.Helper()
 	seen := map[uint64]string{}
 	for _, p := range posts {
-		for _, c := range p.history() {
+		var past []api.Change
+		await(t, "the history is read, over ways that were cut", func() bool {
+			var err error
+			past, err = p.api.History(context.Background(), "mdm", 1000)
+			return err == nil
+		})
+		for _, c := range past {
 			if was, known := seen[c.Epoch]; known && was != c.Serving {
 				t.Errorf("epoch %d: %s and %s", c.Epoch, was, c.Serving)
 			}
@@ -165,7 +172,7 @@ func TestAWatcherCutFromTheRegisterKeepsItsAnswersAndFollowsWhenItIsBack(t *test
 	core1, core2 := localPair(t)
 	all := posts(t, keepers(t, 3), core1, core2)
 	all[2].ways(all[2].toRegister, false)
-	all[2].await("it knows that it is alone", func(g api.Group) bool { return !g.Armed })
+	all[2].await("it knows that it is cut off", func(g api.Group) bool { return g.ArmedWhy == ha.RegisterLost })
 	core1.Kill()
 	expectAll(all[:2], "core2")
 	if g := all[2].group(); g.Serving != "core1" {

@@ -157,7 +157,7 @@ func (c Config) embed(log *slog.Logger) (*embed.Config, error) {
 	e.ForceNewCluster = c.Alone
 	e.TickMs, e.ElectionMs = uint(c.Tick/time.Millisecond), uint(10*c.Tick/time.Millisecond)
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, "1h"
-	e.EnableGRPCGateway = false // nobody here speaks JSON with etcd
+	e.EnableGRPCGateway = false                                              // nobody here speaks JSON with etcd
 	e.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration // else each request is one
 	if c.CA != "" {
 		tls := transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA, ClientCertAuth: true}

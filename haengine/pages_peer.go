@@ -57,6 +57,9 @@ func (p *Pages) Look(ctx context.Context) (Sight, error) {
 	s := judge(active, standby)
 	s.Took = time.Since(began)
 	if !s.Heard {
+		if active.err != nil && standby.err != nil && active.err.Error() == standby.err.Error() {
+			return s, active.err
+		}
 		return s, errors.Join(active.err, standby.err)
 	}
 	return s, nil

@@ -210,7 +210,8 @@ func TestNodeEngineWhoseApplicationFreezesGivesWay(t *testing.T) {
 
 func TestNodeEngineKeepsNewClientsOutAndOldOnesIn(t *testing.T) {
 	t.Parallel()
-	core1, _ := startMembers(t)
+	core1, core2 := startMembers(t)
+	core2.say(0, "config", "set", "consecutive heartbeat failures before failover", "100") // a restart is no failover here
 	old, err := net.Dial("tcp", core1.door)
 	if err != nil {
 		t.Fatal(err)

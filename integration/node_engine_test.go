@@ -107,6 +107,9 @@ func newMembers(t *testing.T) (core1, core2 *member) {
 		m.client = haengine.NewClient(filepath.Join(m.dir, "node.sock"))
 		t.Cleanup(func() {
 			m.stopApp()
+			if _, race, found := strings.Cut(m.log.String(), "WARNING: DATA RACE"); found {
+				t.Errorf("%s has a data race:%.12000s", name, race)
+			}
 			if t.Failed() {
 				t.Logf("%s ended with:\n%s\n%s", name, m.log.tail(12), lastLines(m.journal(), 25))
 			}

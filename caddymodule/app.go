@@ -30,6 +30,9 @@ type App struct {
 	// StateDir is where Traffic is kept. Default: understudy under Caddy's data
 	// directory. Processes that share it share one decision.
 	StateDir string `json:"state_dir,omitempty"`
+	// Etcd is the register that several hosts share. With it StateDir keeps only
+	// what this host last knew.
+	Etcd *Etcd `json:"etcd,omitempty"`
 	// Groups are the groups by name.
 	Groups map[string]*Group `json:"groups,omitempty"`
 	// Notify says who is told of a transition or alarm.
@@ -70,8 +73,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 		a.claims[name] = claim{by: a, plan: plan, address: config.addresses()}
 	}
 	for name := range a.Groups {
-		value, _, err := groups.LoadOrNew(groupKey{a.StateDir, name}, func() (caddy.Destructor, error) {
-			return newGroup(a.StateDir, name), nil
+		value, _, err := groups.LoadOrNew(groupKey{a.place(), name}, func() (caddy.Destructor, error) {
+			return newGroup(a.place(), name), nil
 		})
 		if err != nil {
 			return err
@@ -86,7 +89,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 // groupKey names a group in the pool.
-type groupKey struct{ dir, name string }
+type groupKey struct {
+	place
+	name string
+}
 
 // Start puts this configuration into force in every group. It changes nothing
 // if it does not fit one of them.
@@ -126,7 +132,7 @@ func (a *App) Cleanup() error {
 	_ = a.Stop()
 	var errs []error
 	for name := range a.running {
-		_, err := groups.Delete(groupKey{a.StateDir, name})
+		_, err := groups.Delete(groupKey{a.place(), name})
 		errs = append(errs, err)
 	}
 	a.running = nil

@@ -122,8 +122,10 @@ func (p *parser) global() {
 		p.group()
 	case "notify":
 		p.notify()
+	case "etcd":
+		p.etcd()
 	default:
-		p.unknown("state_dir, group, notify, peer_key")
+		p.unknown("state_dir, group, notify, peer_key, etcd")
 	}
 }
 

@@ -45,6 +45,9 @@ func Check(config []byte) (faults, warnings []string) {
 // stored names what differs from the stored Traffic, where there is one that
 // can be read. The configuration may be for another machine, so it is no fault.
 func (a *App) stored() (f faults) {
+	if a.Etcd != nil {
+		return nil
+	}
 	dir := a.StateDir
 	if dir == "" {
 		dir = filepath.Join(caddy.AppDataDir(), "understudy")

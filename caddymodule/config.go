@@ -118,6 +118,9 @@ func (a *App) check() faults {
 	if a.Notify != nil {
 		a.Notify.check("notify", &f)
 	}
+	if a.Etcd != nil {
+		a.Etcd.check("etcd", &f)
+	}
 	return f
 }
 

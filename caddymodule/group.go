@@ -13,18 +13,17 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/ha"
-	"github.com/understudy-ha/understudy/internal/register"
 	"github.com/understudy-ha/understudy/probes"
 )
 
 // groups holds what outlives a reload: one *group a state directory and name.
 var groups = caddy.NewUsagePool()
 
-// registers holds one register a state directory.
+// registers holds one register a place.
 var registers = caddy.NewUsagePool()
 
 // openRegister is a register as the pool keeps it.
-type openRegister struct{ *register.Dir }
+type openRegister struct{ shared }
 
 // Destruct closes the register.
 func (r openRegister) Destruct() error { return r.Close() }
@@ -33,7 +32,7 @@ func (r openRegister) Destruct() error { return r.Close() }
 // have a claim on it while they run; the newest one's is in force.
 type group struct {
 	name    string
-	dir     string
+	place   place
 	store   *lateRegister
 	watcher *probes.Watcher
 	route   *route
@@ -51,8 +50,8 @@ type claim struct {
 	address map[string]string // by node: host:port for traffic
 }
 
-func newGroup(dir, name string) *group {
-	g := &group{name: name, dir: dir, store: new(lateRegister)}
+func newGroup(at place, name string) *group {
+	g := &group{name: name, place: at, store: new(lateRegister)}
 	g.watcher = probes.NewWatcher(name, g.store, slog.New(caddyLog{}))
 	g.route = newRoute(g.watcher.Doubt)
 	return g
@@ -132,26 +131,27 @@ func (g *group) Destruct() error {
 		<-g.ended
 		g.route.stop()
 	}
-	if g.store.dir.Load() == nil {
+	if g.store.opened.Load() == nil {
 		return nil
 	}
-	_, err := registers.Delete(g.dir)
+	_, err := registers.Delete(g.place)
 	return err
 }
 
-// open opens the group's register, once for all groups of a state directory.
+// open opens the group's register, once for all groups of a place.
 func (g *group) open() error {
-	if g.store.dir.Load() != nil {
+	if g.store.opened.Load() != nil {
 		return nil
 	}
-	value, _, err := registers.LoadOrNew(g.dir, func() (caddy.Destructor, error) {
-		d, err := register.OpenDir(g.dir)
-		return openRegister{d}, err
+	value, _, err := registers.LoadOrNew(g.place, func() (caddy.Destructor, error) {
+		r, err := g.place.open()
+		return openRegister{r}, err
 	})
 	if err != nil {
-		return fmt.Errorf("open state_dir: %w", err)
+		return err
 	}
-	g.store.dir.Store(value.(openRegister).Dir)
+	opened := value.(openRegister)
+	g.store.opened.Store(&opened)
 	return nil
 }
 

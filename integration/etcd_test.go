@@ -332,3 +332,31 @@ func TestMigrationToEtcdAndBackLeavesTrafficWhereItIs(t *testing.T) {
 		t.Errorf("epoch %d, hold %v", g.Epoch, g.Hold)
 	}
 }
+
+func TestAFrontAndTwoSidecarsOnSeveralHostsDecideAsOne(t *testing.T) {
+	t.Parallel()
+	core1, core2 := localPair(t)
+	all := keepers(t, 3)
+	var urls, quoted []string
+	for _, m := range all {
+		urls, quoted = append(urls, m.url), append(quoted, fmt.Sprintf("%q", m.url))
+	}
+	nodes := []node{core1, core2}
+	f := startFront(t, plan{nodes: nodes, app: []string{"etcd " + strings.Join(urls, " ") + " {", "\twatchers 3", "\twatcher front", "}"}})
+	var sidecars []*sidecar
+	for i := range 2 {
+		sidecars = append(sidecars, startSidecar(t, plan{nodes: nodes},
+			fmt.Sprintf("etcd: {endpoints: [%s], watchers: 3, watcher: s%d}", strings.Join(quoted, ", "), i)))
+	}
+	f.await("enough watchers are there", func(g api.Group) bool { return g.Armed })
+	core1.Kill()
+	f.expectServing("core2")
+	f.expectAllTo("core2")
+	for _, s := range sidecars {
+		s.expectServing("core2")
+		s.expectAnswers("core2")
+	}
+	core2.Set(ha.Active)
+	f.wish("hold", api.Body{Reason: "one register"})
+	sidecars[0].await("the front's hold", func(g api.Group) bool { return g.Hold != nil })
+}

@@ -22,6 +22,16 @@ type Voter interface {
 	Heard(ctx context.Context, group string) (<-chan struct{}, error)
 }
 
+// voterOf gives the Voter that a register is, or that one is which is opened
+// only when a group starts.
+func voterOf(r Register) (Voter, bool) {
+	if late, ok := r.(interface{ Opened() Register }); ok {
+		r = late.Opened()
+	}
+	voter, shared := r.(Voter)
+	return voter, shared
+}
+
 // choir is what a loop knows of the other watchers.
 type choir struct {
 	voter Voter           // nil where this watcher is alone
@@ -32,7 +42,7 @@ type choir struct {
 
 // join begins to hear the other watchers, if the register has any.
 func (l *loop) join() {
-	voter, shared := l.register.(Voter)
+	voter, shared := voterOf(l.register)
 	if !shared {
 		return
 	}
@@ -126,7 +136,7 @@ func (l *loop) drift(a *ha.Adrift) {
 // Votes gives what the other watchers of the group say, none where this one is
 // alone.
 func (w *Watcher) Votes() []ha.Vote {
-	if voter, shared := w.register.(Voter); shared {
+	if voter, shared := voterOf(w.register); shared {
 		return voter.Votes(w.group)
 	}
 	return nil

@@ -87,6 +87,7 @@ func (f *front) start() {
 		_, err := f.api.Group(context.Background(), "mdm")
 		return err == nil
 	})
+	f.admin("/config/") // is answered when all of the configuration is in force: its sites listen
 }
 
 // launch runs the process.

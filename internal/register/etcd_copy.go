@@ -31,6 +31,11 @@ func (c *copies) file(group, kind string) string { return filepath.Join(c.dir, g
 func (c *copies) load(group string) (ha.Traffic, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.know(group)
+}
+
+// know is load, with mu held: what this process knows, else what the file has.
+func (c *copies) know(group string) (ha.Traffic, error) {
 	if t, known := c.last[group]; known {
 		return t, nil
 	}
@@ -56,11 +61,10 @@ func (c *copies) read(group string) (ha.Traffic, error) {
 	return t, nil
 }
 
-// above says whether this process knows of a later epoch than was.
+// above says whether this host knows of a later epoch than was, or cannot tell.
 func (c *copies) above(group string, was uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last[group].Epoch > was
+	t, err := c.load(group)
+	return err != nil || t.Epoch > was
 }
 
 // save makes t the last known Traffic, unless a later one is known. The error
@@ -68,8 +72,8 @@ func (c *copies) above(group string, was uint64) bool {
 func (c *copies) save(t ha.Traffic) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last[t.Group].Epoch >= t.Epoch {
-		return nil
+	if last, err := c.know(t.Group); err != nil || last.Epoch >= t.Epoch {
+		return err
 	}
 	c.last[t.Group] = plain(t)
 	return c.write(t)

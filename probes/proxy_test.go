@@ -443,9 +443,15 @@ func TestSlowAndSilentConnectionsAreClosedInTime(t *testing.T) {
 	if got := o.Figures().Conns; got != 4 {
 		t.Fatalf("%d connections after 9s, want 4", got)
 	}
-	before := o.Figures().Answers
-	await(t, func() bool { now := o.Figures().Answers; stuck := now == before; before = now; return stuck })
-	o.door.sweep(int64(20 * time.Second))
+	before, still := o.Figures().Answers, 0
+	await(t, func() bool { // the buffers of both sides are full
+		now := o.Figures().Answers
+		if still++; now != before {
+			before, still = now, 0
+		}
+		return still == 200
+	})
+	o.door.sweep(int64(60 * time.Second))
 	await(t, func() bool { return o.Figures().Conns == 1 })
 	for _, c := range []net.Conn{silent, slow} {
 		if got, err := io.ReadAll(c); err == nil && strings.Contains(string(got), "200") {

@@ -7,9 +7,10 @@ PREFIX   ?= /usr/local
 BIN      ?= bin/understudy
 FUZZTIME ?= 30s
 COUNT    ?= 3
-# One seed for the order of the tests and for the samples they draw; the same
-# seed gives the same run: make test SEED=...
-SEED     := $(or $(SEED),$(shell date +%s))
+# One seed for the order of the tests and for the samples they draw. It is the
+# same in every run, so that a change that was green stays green; a soak, or
+# SEED=..., goes where nobody has been.
+SEED     := $(or $(SEED),$(if $(filter soak fuzz,$(MAKECMDGOALS)),$(shell date +%s),1))
 # The version: the tag, else the newest heading of the change log.
 VERSION  := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null),$(shell sed -n 's/^## \[\?\([^] ]*\).*/\1/p' CHANGELOG.md | head -n 1),unknown)
 
@@ -33,7 +34,7 @@ demo: build ## build and run a whole group on loopback; ARGS="--for 1m --scenari
 
 test: ## every test with the race detector; installs the Debian packages they need
 	tools/deps.sh --for test
-	@echo "seed $(SEED): the same order and samples again with  make test SEED=$(SEED)"
+	@echo "seed $(SEED): the order and the samples of this run; others with  make test SEED=..."
 	$(TEST) -race -timeout 15m ./...
 	$(TEST) -timeout 10m ./internal/ha/explore # all of it: with the race detector it walks a sample
 

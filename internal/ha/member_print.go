@@ -164,7 +164,7 @@ func (t Table) Mermaid(s Safety) string {
 	return out
 }
 
-// afters gives where DEMOTING may lead in a profile.
+// afters gives where DEMOTING may lead in a profile, some more than once.
 func (t Table) afters(s Safety) []string {
 	var all []string
 	for _, r := range t.Rows {
@@ -173,9 +173,8 @@ func (t Table) afters(s Safety) []string {
 			continue
 		}
 		for _, d := range r.Do {
-			to := id(d)
-			if d >= AfterStandby && !slices.Contains(all, to[len("then_"):]) {
-				all = append(all, to[len("then_"):])
+			if d >= AfterStandby {
+				all = append(all, strings.TrimPrefix(id(d), "then_"))
 			}
 		}
 	}

@@ -184,9 +184,6 @@ func steer(proxy *reverseproxy.Handler, g *Group, policy Policy) error {
 		}
 	}
 	transport["protocol"], transport["group"] = "understudy", policy.Group
-	if policy.QueueTimeout != 0 {
-		transport["queue_timeout"] = policy.QueueTimeout
-	}
 	if secure {
 		if transport["tls"] == nil {
 			transport["tls"] = g.Probe.trust()

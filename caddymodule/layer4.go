@@ -86,11 +86,11 @@ func (l *Layer4) connect(down *layer4.Connection) (*tracked, error) {
 		c, out := l.route.settle(down.Context, tried, true, patience{deadline, int64(l.queue.QueueMax)})
 		if out != proceed {
 			if failed == nil {
-				failed = fmt.Errorf("no node takes connections: %s", c.reason)
+				failed = fmt.Errorf("no node takes connections: %s", c.why())
 			}
 			return nil, failed
 		}
-		up, err := l.dial(c.serving, deadline)
+		up, err := l.dial(c.serving)
 		if err == nil {
 			if err = l.introduce(down, up); err == nil {
 				return up, nil
@@ -98,7 +98,7 @@ func (l *Layer4) connect(down *layer4.Connection) (*tracked, error) {
 			_ = up.Close()
 		}
 		failed = err
-		if !errors.Is(err, errFenced) {
+		if !errors.Is(err, errFenced) && !errors.Is(err, errStarting) {
 			tried = true
 			l.route.doubt(c.serving.node, err.Error())
 			if time.Now().After(deadline) {
@@ -109,7 +109,7 @@ func (l *Layer4) connect(down *layer4.Connection) (*tracked, error) {
 }
 
 // dial connects to a node that serves.
-func (l *Layer4) dial(s *server, deadline time.Time) (*tracked, error) {
+func (l *Layer4) dial(s *server) (*tracked, error) {
 	select {
 	case l.route.dials <- struct{}{}:
 		defer func() { <-l.route.dials }()
@@ -125,7 +125,7 @@ func (l *Layer4) dial(s *server, deadline time.Time) (*tracked, error) {
 		address = net.JoinHostPort(host, strconv.Itoa(l.Port))
 	}
 	dialer := net.Dialer{Timeout: time.Duration(l.DialTimeout)}
-	conn, err := s.dial(context.Background(), deadline, func(ctx context.Context) (net.Conn, error) {
+	conn, err := s.dial(context.Background(), func(ctx context.Context) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", address)
 	})
 	if err != nil {

@@ -101,7 +101,7 @@ func (p *Policy) wait(r *http.Request, w http.ResponseWriter) *choice {
 			p.route.turnedAway.Add(1)
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		w.Header().Set("X-Understudy-Reason", string(c.reason))
+		w.Header().Set("X-Understudy-Reason", string(c.why()))
 	}
 	return nil
 }

@@ -34,7 +34,26 @@ type choice struct {
 
 // calm says whether every request goes out at once and may be tried again.
 func (c *choice) calm() bool {
-	return c.queue == ha.QueueNone && c.serving != nil && !c.hopeless
+	return c.queue == ha.QueueNone && c.serving != nil && !c.hopeless && c.serving.knock.Load() == nil
+}
+
+// starting gives what ends when the serving node, which has just been chosen
+// and refuses, may be tried again; nil if it need not be waited for.
+func (c *choice) starting() chan struct{} {
+	if c.serving != nil {
+		if k := c.serving.knock.Load(); k != nil {
+			return k.over
+		}
+	}
+	return nil
+}
+
+// why is the reason for which a request is turned away.
+func (c *choice) why() ha.Reason {
+	if c.starting() != nil {
+		return ha.Starting
+	}
+	return c.reason
 }
 
 // route sends the requests of one group. Its choice is written by the
@@ -116,11 +135,11 @@ func (r *route) server(node string, old *choice) *server {
 	s := old.serving
 	switch {
 	case s == nil:
-		return newServer(node, address, false)
+		return r.newServer(node, address, false)
 	case s.node != node:
-		return newServer(node, address, true)
+		return r.newServer(node, address, true)
 	case s.address != address:
-		moved := newServer(node, address, false)
+		moved := r.newServer(node, address, false)
 		moved.before = s
 		return moved
 	}
@@ -184,9 +203,10 @@ func (r *route) settle(ctx context.Context, tried, unsafe bool, p patience) (*ch
 	}()
 	for {
 		c := r.choice.Load()
+		starting := c.starting()
 		switch {
-		case c.queue == ha.QueueAll, c.queue == ha.QueueUnsafe && (tried || unsafe):
-		case c.serving == nil, tried && c.hopeless:
+		case c.queue == ha.QueueAll, c.queue == ha.QueueUnsafe && (tried || unsafe), starting != nil && !c.hopeless:
+		case c.serving == nil, c.hopeless && (tried || starting != nil):
 			return c, hopeless
 		default:
 			return c, proceed
@@ -205,6 +225,8 @@ func (r *route) settle(ctx context.Context, tried, unsafe bool, p patience) (*ch
 		timer := time.NewTimer(wait)
 		select {
 		case <-c.changed:
+			timer.Stop()
+		case <-starting:
 			timer.Stop()
 		case <-timer.C:
 			return c, givenUp

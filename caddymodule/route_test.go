@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,14 +134,14 @@ func TestFailoverFencesThenSwapsThenCloses(t *testing.T) {
 	r := routeTo("core1")
 	old := r.choice.Load()
 	near, far := net.Pipe()
-	conn, err := old.serving.dial(t.Context(), time.Now(), func(context.Context) (net.Conn, error) { return near, nil })
+	conn, err := old.serving.dial(t.Context(), func(context.Context) (net.Conn, error) { return near, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	pending := make(chan error)
 	dialling := make(chan struct{})
 	go func() {
-		_, err := old.serving.dial(t.Context(), time.Now(), func(ctx context.Context) (net.Conn, error) {
+		_, err := old.serving.dial(t.Context(), func(ctx context.Context) (net.Conn, error) {
 			close(dialling)
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -161,7 +160,7 @@ func TestFailoverFencesThenSwapsThenCloses(t *testing.T) {
 		t.Error("the old node's connection can be written")
 	}
 	late, _ := net.Pipe()
-	if _, err := old.serving.dial(t.Context(), time.Now(), func(context.Context) (net.Conn, error) { return late, nil }); !errors.Is(err, errFenced) {
+	if _, err := old.serving.dial(t.Context(), func(context.Context) (net.Conn, error) { return late, nil }); !errors.Is(err, errFenced) {
 		t.Errorf("a new dial of the old node ended with %v", err)
 	}
 	if now := r.choice.Load(); now.node != "core2" || now.serving.address != "192.0.2.11:80" {
@@ -177,33 +176,11 @@ func TestFailoverFencesThenSwapsThenCloses(t *testing.T) {
 	}
 }
 
-func TestANewNodeThatStillRefusesIsDialledAgain(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer("core2", "192.0.2.11:80", true)
-		begun, tries := time.Now(), 0
-		dial := func(context.Context) (net.Conn, error) {
-			if tries++; tries < 5 {
-				return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-			}
-			near, _ := net.Pipe()
-			return near, nil
-		}
-		if _, err := s.dial(t.Context(), begun.Add(time.Second), dial); err != nil || time.Since(begun) != 4*startWait {
-			t.Errorf("got %v after %s", err, time.Since(begun))
-		}
-		tries = 0
-		if _, err := s.dial(t.Context(), begun.Add(time.Second), dial); !errors.Is(err, syscall.ECONNREFUSED) || tries != 1 {
-			t.Errorf("a node that had accepted was dialled %d times: %v", tries, err)
-		}
-	})
-}
-
 func TestAChangedAddressLeavesOldConnectionsUntilAFailover(t *testing.T) {
 	t.Parallel()
 	r := routeTo("core1")
 	near, far := net.Pipe()
-	if _, err := r.choice.Load().serving.dial(t.Context(), time.Now(), func(context.Context) (net.Conn, error) { return near, nil }); err != nil {
+	if _, err := r.choice.Load().serving.dial(t.Context(), func(context.Context) (net.Conn, error) { return near, nil }); err != nil {
 		t.Fatal(err)
 	}
 	r.place(map[string]string{"core1": "192.0.2.99:80", "core2": "192.0.2.11:80"}, situation("core1"))

@@ -14,6 +14,10 @@ import (
 // errFenced is the error of a dial to a node that does not serve.
 var errFenced = errors.New("the node does not serve any more")
 
+// errStarting is the error of a dial to a node that has just been chosen and
+// refuses.
+var errStarting = errors.New("the node has just been chosen and takes no connections yet")
+
 // startWait is the pause between two dials of a node that has just been
 // chosen and still refuses connections.
 const startWait = 50 * time.Millisecond
@@ -25,6 +29,9 @@ type server struct {
 	address   string
 	successor bool        // it took over from another node
 	young     atomic.Bool // it did so, and has accepted no connection yet
+	knock     atomic.Pointer[knock]
+
+	waiting *atomic.Int64 // how many requests of the group wait
 
 	before *server // the same node at the address it had before, whose connections go on
 
@@ -40,8 +47,8 @@ type server struct {
 	conns  map[*tracked]struct{}
 }
 
-func newServer(node, address string, successor bool) *server {
-	s := &server{node: node, address: address, successor: successor, conns: map[*tracked]struct{}{}}
+func (r *route) newServer(node, address string, successor bool) *server {
+	s := &server{node: node, address: address, successor: successor, waiting: &r.waiting, conns: map[*tracked]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.young.Store(successor)
 	return s
@@ -76,31 +83,61 @@ func (s *server) close() int {
 type dialer func(ctx context.Context) (net.Conn, error)
 
 // dial makes a connection with dial and keeps track of it. It fails with
-// errFenced if the node is fenced before the connection stands. A node that
-// has just been chosen and refuses is tried again until the deadline.
-func (s *server) dial(ctx context.Context, deadline time.Time, dial dialer) (net.Conn, error) {
+// errFenced if the node is fenced before the connection stands, and with
+// errStarting if it has just been chosen and refuses: it is knocked at then.
+func (s *server) dial(ctx context.Context, dial dialer) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	for {
-		conn, err := dial(ctx)
-		switch {
-		case s.ctx.Err() != nil:
-			if err == nil {
-				_ = conn.Close()
-			}
-			return nil, errFenced
-		case err == nil:
-			s.young.Store(false)
-			return s.track(conn)
-		case !s.young.Load() || !refused(err) || !time.Now().Add(startWait).Before(deadline):
-			return nil, err
+	conn, err := dial(ctx)
+	switch {
+	case s.ctx.Err() != nil:
+		if err == nil {
+			_ = conn.Close()
 		}
-		timer := time.NewTimer(startWait)
+		return nil, errFenced
+	case err == nil:
+		s.young.Store(false)
+		return s.track(conn)
+	case s.young.Load() && refused(err):
+		if k := (&knock{make(chan struct{})}); s.knock.CompareAndSwap(nil, k) {
+			go s.knocking(context.WithoutCancel(ctx), k, dial)
+		}
+		return nil, errStarting
+	}
+	return nil, err
+}
+
+// knock is the time in which a young node that refuses is tried by us again
+// and again, so that requests can wait where waiting is bounded.
+type knock struct{ over chan struct{} } // closed when requests may try for themselves
+
+// knocking tries the node again until it takes a connection, or serves no more,
+// or nobody waits for it.
+func (s *server) knocking(ctx context.Context, k *knock, dial dialer) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	defer close(k.over)
+	defer s.knock.Store(nil)
+	pause := time.NewTicker(startWait)
+	defer pause.Stop()
+	for {
 		select {
-		case <-timer.C:
+		case <-pause.C:
 		case <-ctx.Done():
-			timer.Stop()
+			return
+		}
+		if s.waiting.Load() == 0 {
+			return
+		}
+		conn, err := dial(ctx)
+		if err == nil {
+			s.young.Store(false)
+			_ = conn.Close()
+		}
+		if err == nil || !refused(err) {
+			return
 		}
 	}
 }

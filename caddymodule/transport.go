@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -24,9 +23,6 @@ type Transport struct {
 
 	// Group is the group's name.
 	Group string `json:"group"`
-	// QueueTimeout is as in the policy: how long a request may wait for a node
-	// that has just been chosen and still refuses connections.
-	QueueTimeout caddy.Duration `json:"queue_timeout,omitempty"`
 
 	group *group
 	route *route
@@ -47,9 +43,6 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return err
 	}
 	t.group, t.route = g, g.route
-	if t.QueueTimeout == 0 {
-		t.QueueTimeout = caddy.Duration(defaultQueueTimeout)
-	}
 	if slices.Contains(t.Versions, "3") {
 		return fmt.Errorf("versions 3: a group's connections over HTTP/3 could not be closed at a failover; use 1.1 or 2")
 	}
@@ -89,7 +82,10 @@ func (e dialError) Error() string { return e.cause.Error() }
 
 func (e dialError) Unwrap() []error { return []error{reverseproxy.NewDialError(e.cause), e.cause} }
 
-var fencedDial error = dialError{errFenced}
+var (
+	fencedDial   error = dialError{errFenced}
+	startingDial error = dialError{errStarting}
+)
 
 type dialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -116,12 +112,14 @@ func (t *Transport) fenced(dial dialContext) dialContext {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		until, _ := ctx.Value(untilKey{}).(time.Time)
-		conn, err := s.dial(ctx, until, func(ctx context.Context) (net.Conn, error) {
+		conn, err := s.dial(ctx, func(ctx context.Context) (net.Conn, error) {
 			return dial(ctx, network, address)
 		})
-		if errors.Is(err, errFenced) {
+		switch {
+		case errors.Is(err, errFenced):
 			return nil, fencedDial
+		case errors.Is(err, errStarting):
+			return nil, startingDial
 		}
 		return conn, err
 	}
@@ -133,9 +131,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := t.route.choice.Load().serving
 	if s == nil {
 		return nil, fencedDial
-	}
-	if s.young.Load() {
-		req = t.patient(req)
 	}
 	if !s.used.Load() && s.used.CompareAndSwap(false, true) {
 		sweep.add(t.group)
@@ -149,6 +144,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Context().Err() != nil {
 		return resp, err
 	}
+	if errors.Is(err, errStarting) { // the policy has it wait
+		return resp, err
+	}
 	caddyhttp.SetVar(req.Context(), triedVar, true)
 	if !errors.Is(err, errFenced) && s.ctx.Err() == nil {
 		t.route.doubt(s.node, err.Error())
@@ -157,23 +155,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		err = fencedDial
 	}
 	return resp, err
-}
-
-// untilKey is the context key of the time until which a young node's refusals
-// are borne.
-type untilKey struct{}
-
-// patient gives a request whose dials know its deadline, the one that it also
-// waits by in the policy. The request's variables are not for dials to read,
-// which may outlive it.
-func (t *Transport) patient(req *http.Request) *http.Request {
-	ctx := req.Context()
-	until, ok := caddyhttp.GetVar(ctx, deadlineVar).(time.Time)
-	if !ok {
-		until = time.Now().Add(time.Duration(t.QueueTimeout))
-		caddyhttp.SetVar(ctx, deadlineVar, until)
-	}
-	return req.WithContext(context.WithValue(ctx, untilKey{}, until))
 }
 
 // lend gives a request whose variables are a copy, where dials want to read

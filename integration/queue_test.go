@@ -148,6 +148,32 @@ func TestANewNodeThatStillStartsIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestNotMoreThanQueueMaxWaitForANewNodeThatStillStarts(t *testing.T) {
+	t.Parallel()
+	core1, core2 := pair(t)
+	app := local(t, "app2", ha.Active)
+	app.Break(hatest.Refuse)
+	f := startFront(t, plan{
+		nodes: []node{core1, core2}, url: map[string]string{"core2": app.URL()}, site: []string{"queue_max 3", "queue_timeout 25s"},
+	})
+	core1.Kill()
+	f.expectServing("core2")
+	f.await("the decision is over", func(g api.Group) bool { return g.Decision.Row == 3 })
+	var posts []request
+	for i := range 8 {
+		posts = append(posts, bodyPost.request("/", fmt.Sprint(i)))
+	}
+	answers := f.sendAll(posts)
+	f.expectTurnedAway(ha.Starting, collect(t, 5, answers)...)
+	awaitFigure(t, f, waitingFigure, 3)
+	app.Mend()
+	f.expectFrom("app2", collect(t, 3, answers)...)
+	awaitFigure(t, f, waitingFigure, 0)
+	if n := app.Hits(); n != 3 {
+		t.Errorf("app2 got %d requests, want 3", n)
+	}
+}
+
 func TestANewNodeThatNeverStartsIsGivenUpAtQueueTimeout(t *testing.T) {
 	t.Parallel()
 	core1, core2 := pair(t)
@@ -159,8 +185,9 @@ func TestANewNodeThatNeverStartsIsGivenUpAtQueueTimeout(t *testing.T) {
 	core1.Kill()
 	f.expectServing("core2")
 	a := f.get()
-	if a.status != 502 && a.status != 503 || a.took() < 800*time.Millisecond {
-		t.Errorf("got %s, want 502 or 503 after about a second", a)
+	f.expectTurnedAway(ha.Starting, a)
+	if a.took() < 800*time.Millisecond {
+		t.Errorf("got %s, want 503 after about a second", a)
 	}
 	if a.took() > 5*time.Second {
 		t.Errorf("%s: queue_timeout is 1s", a)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -17,9 +18,9 @@ type task struct {
 
 // Outcome is what a person is told of what they asked for.
 type Outcome struct {
-	Refused string `json:"refused,omitempty"` // why not, empty: it is done or on its way
-	Later   bool   `json:"later,omitempty"`   // again by itself when the phase has changed
-	Sync    bool   `json:"-"`                 // a sync was to run
+	Refused string // why not, empty: it is done or on its way
+	Later   bool   // again by itself when the phase has changed
+	Sync    bool   // a sync was to run
 }
 
 // step lets the machine take an event and does what it says.
@@ -137,7 +138,7 @@ func (e *Engine) tellPeople(t task) {
 func (e *Engine) runSync(t task) {
 	t.out.Sync = true
 	e.note("a sync was asked for: " + NoDataset)
-	if err := e.history.sync(Sync{At: time.Now().UTC(), From: e.PeerName, Result: "Failed: " + NoDataset}); err != nil {
+	if err := e.history.sync(nodeapi.Sync{At: time.Now().UTC(), From: e.PeerName, Result: "Failed: " + NoDataset}); err != nil {
 		e.Log.Error("the Sync History cannot be written", "error", err)
 	}
 	e.pending = append(e.pending, ha.Event{On: ha.OnSyncEnded})
@@ -159,7 +160,7 @@ func (e *Engine) recount(before ha.Member, acts []ha.MemberAct, event ha.Event) 
 	if calm(before.Phase) && calm(m.Phase) {
 		return // heartbeats that fail and pass are the log's
 	}
-	t := Transition{At: time.Now().UTC(), From: before.Phase, To: m.Phase, Epoch: m.Epoch, Why: why, By: e.actor, Misses: int(before.Misses), Peer: e.peer.words}
+	t := nodeapi.Transition{At: time.Now().UTC(), From: before.Phase, To: m.Phase, Epoch: m.Epoch, Why: why, By: e.actor, Misses: int(before.Misses), Peer: e.peer.words}
 	if m.Phase == ha.InActive {
 		t.Loss = NoDataset
 	}

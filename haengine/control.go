@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -17,21 +18,21 @@ import (
 var errEnded = errors.New("the engine has ended")
 
 // Status tells how the node is at this moment.
-func (e *Engine) Status() Status {
+func (e *Engine) Status() nodeapi.Status {
 	s, now := e.now.Load(), e.Clock()
 	state, why := e.state(s, now)
 	m := s.Member
-	d := Status{
-		Version: 1, Name: e.Name, Enabled: m.Enabled, Mode: m.Mode, Shown: m.Shown, State: state, Why: why, Phase: m.Phase,
+	d := nodeapi.Status{
+		Version: nodeapi.Version, Name: e.Name, Enabled: m.Enabled, Mode: m.Mode, Shown: m.Shown, State: state, Why: why, Phase: m.Phase,
 		Since: s.Since.UTC(), Profile: s.machine.Profile, Epoch: m.Epoch, Served: m.Served, Seen: m.Seen, Misses: int(m.Misses),
 		Paused: m.Blocked, Broken: s.Broken, Warnings: []string{},
-		Peer: PeerNow{e.PeerName, s.Peer.Report.State, s.Peer.Heard, s.Peer.at.UTC(), s.Peer.words, s.Peer.Report.Off},
-		App:  AppNow{e.App.Well()},
+		Peer: nodeapi.PeerNow{Name: e.PeerName, State: s.Peer.Report.State, Heard: s.Peer.Heard, At: s.Peer.at.UTC(), Last: s.Peer.words, Off: s.Peer.Report.Off},
+		App:  nodeapi.AppNow{Well: e.App.Well()},
 	}
 	if !s.Peer.Heard {
 		d.Peer.State = ha.NotAvailable
 	}
-	d.Door = DoorNow{Setting: able(!s.Settings.DoorClosed), Fault: e.Door.Fault()}
+	d.Door = nodeapi.DoorNow{Setting: able(!s.Settings.DoorClosed), Fault: e.Door.Fault()}
 	d.Door.Clients, d.Door.Ever = e.Door.Clients()
 	d.Door.Open = state == ha.Active && !s.Settings.DoorClosed && d.Door.Fault == ""
 	if m.Enabled && s.machine.Profile == ha.Documented && !s.Settings.KeepInStandby {
@@ -160,6 +161,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	c := &control{e, who}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ha/v1/status", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.Status()) })
+	mux.HandleFunc("GET /ha/v1/events", e.events)
 	mux.HandleFunc("POST /ha/v1/role", c.act(c.role))
 	mux.HandleFunc("POST /ha/v1/ha", c.act(c.enable))
 	mux.HandleFunc("POST /ha/v1/pause", c.act(c.pause))
@@ -184,17 +186,17 @@ type control struct {
 const mostAsked = 16 << 10
 
 // act reads a request, has it done, and gives what came of it.
-func (c *control) act(do func(context.Context, Request, string) (Outcome, error)) http.HandlerFunc {
+func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var q Request
+		var q nodeapi.Request
 		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&q); err != nil {
-			give(w, http.StatusBadRequest, Fault{Why: "the request is not understood: " + err.Error()})
+			give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
 			return
 		}
 		if tag := r.Header.Get("If-Match"); tag != "" && tag != c.tag() {
-			give(w, http.StatusPreconditionFailed, Fault{Why: "the settings were saved by somebody else meanwhile", Do: "Look at them again: failover config show"})
+			give(w, http.StatusPreconditionFailed, nodeapi.Fault{Why: "the settings were saved by somebody else meanwhile", Do: "Look at them again: failover config show"})
 			return
 		}
 		out, err := do(r.Context(), q, c.who(r))
@@ -203,11 +205,11 @@ func (c *control) act(do func(context.Context, Request, string) (Outcome, error)
 		case errors.As(err, &bad):
 			give(w, http.StatusBadRequest, bad.Fault)
 		case err != nil:
-			give(w, http.StatusServiceUnavailable, Fault{Why: err.Error()})
+			give(w, http.StatusServiceUnavailable, nodeapi.Fault{Why: err.Error()})
 		case out.Refused != "":
-			give(w, http.StatusConflict, Fault{Why: out.Refused})
+			give(w, http.StatusConflict, nodeapi.Fault{Why: out.Refused})
 		default:
-			a := Answer{Outcome: out, Status: c.Status()}
+			a := nodeapi.Answer{Later: out.Later, Status: c.Status()}
 			if r.Method == http.MethodPut {
 				a.Warnings = c.now.Load().Settings.Warnings()
 			}
@@ -217,11 +219,11 @@ func (c *control) act(do func(context.Context, Request, string) (Outcome, error)
 }
 
 // badRequest is the error of a request that says nothing possible.
-type badRequest struct{ Fault }
+type badRequest struct{ nodeapi.Fault }
 
 func (b *badRequest) Error() string { return b.Why }
 
-func wrong(why, do string) error { return &badRequest{Fault{why, do}} }
+func wrong(why, do string) error { return &badRequest{nodeapi.Fault{Why: why, Do: do}} }
 
 func give(w http.ResponseWriter, code int, doc any) {
 	w.Header().Set("Content-Type", "application/json")
@@ -232,7 +234,7 @@ func give(w http.ResponseWriter, code int, doc any) {
 
 // role is failover mode (EPMM guide, Table 5); the appliance's portal and
 // others say backup for secondary.
-func (c *control) role(ctx context.Context, q Request, who string) (Outcome, error) {
+func (c *control) role(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
 	switch q.Role {
 	case "primary":
 		return c.Say(ctx, ha.Event{On: ha.OnModePrimary}, who, q.Reason)
@@ -243,7 +245,7 @@ func (c *control) role(ctx context.Context, q Request, who string) (Outcome, err
 }
 
 // enable is the option High Availability (EPMM guide, Table 4).
-func (c *control) enable(ctx context.Context, q Request, who string) (Outcome, error) {
+func (c *control) enable(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
 	modes := map[string]ha.Mode{"": ha.Uncast, "primary": ha.Primary, "secondary": ha.Secondary}
 	mode, known := modes[q.Mode]
 	switch {
@@ -257,7 +259,7 @@ func (c *control) enable(ctx context.Context, q Request, who string) (Outcome, e
 	return c.Say(ctx, ha.Event{On: ha.OnEnable, Mode: mode}, who, q.Reason)
 }
 
-func (c *control) pause(ctx context.Context, q Request, who string) (Outcome, error) {
+func (c *control) pause(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
 	switch {
 	case q.Enable == nil:
 		return Outcome{}, wrong("enable must be true or false", "")
@@ -268,7 +270,7 @@ func (c *control) pause(ctx context.Context, q Request, who string) (Outcome, er
 }
 
 // sync is Run Sync Now. Its gates are the machine's; there is nothing to copy.
-func (c *control) sync(ctx context.Context, q Request, who string) (Outcome, error) {
+func (c *control) sync(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
 	if q.Host != c.PeerName {
 		return Outcome{}, wrong(fmt.Sprintf("%.80q is not the peer of this node", q.Host), "Name "+c.PeerName+".")
 	}
@@ -279,7 +281,7 @@ func (c *control) sync(ctx context.Context, q Request, who string) (Outcome, err
 	return out, err
 }
 
-func (c *control) clientConnection(ctx context.Context, q Request, who string) (Outcome, error) {
+func (c *control) clientConnection(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
 	if q.Enable == nil {
 		return Outcome{}, wrong("enable must be true or false", "")
 	}
@@ -289,7 +291,7 @@ func (c *control) clientConnection(ctx context.Context, q Request, who string) (
 	return c.Save(ctx, func(s Settings) (Settings, error) { s.DoorClosed = !*q.Enable; return s, nil }, who)
 }
 
-func (c *control) set(ctx context.Context, q Request, who string) (Outcome, error) {
+func (c *control) set(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
 	return c.Save(ctx, func(s Settings) (Settings, error) { return s.With(q.Settings) }, who)
 }
 

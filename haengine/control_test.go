@@ -13,12 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 // desk is a node core2 behind its control socket.
 type desk struct {
-	*Client
+	*nodeapi.Client
 	t    *testing.T
 	e    *Engine
 	http http.Handler
@@ -44,13 +45,14 @@ func newDesk(t *testing.T) *desk {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Close(); cancel(); running.Wait() })
-	return &desk{NewClient(socket), t, e, h}
+	return &desk{nodeapi.New(socket), t, e, h}
 }
 
-func (d *desk) ask(method, path string, q Request) (Answer, *Refused) {
+func (d *desk) ask(method, path string, q nodeapi.Request) (nodeapi.Answer, *nodeapi.Refused) {
 	d.t.Helper()
-	a, err := d.Ask(d.t.Context(), method, path, q)
-	var r *Refused
+	var a nodeapi.Answer
+	err := d.Ask(d.t.Context(), method, path, q, &a)
+	var r *nodeapi.Refused
 	if err != nil && !errors.As(err, &r) {
 		d.t.Fatal(err)
 	}
@@ -63,20 +65,20 @@ func TestWhatAsksTheImpossibleIsRefusedInASentence(t *testing.T) {
 	yes := true
 	tests := []struct {
 		method, path string
-		q            Request
+		q            nodeapi.Request
 		code         int
 		says         string
 	}{
-		{"POST", "role", Request{Role: "king"}, 400, `the mode "king" is not known`},
-		{"POST", "ha", Request{}, 400, "enable must be true or false"},
-		{"POST", "ha", Request{Enable: &yes}, 400, "the Mode of this node was never set"},
-		{"POST", "ha", Request{Enable: &yes, Mode: "third"}, 400, "mode primary or secondary"},
-		{"POST", "sync", Request{Host: "elsewhere"}, 400, `"elsewhere" is not the peer`},
-		{"POST", "sync", Request{Host: "core1"}, 409, "only a Standby replicates"},
-		{"POST", "pause", Request{}, 400, "enable must be true or false"},
-		{"POST", "client-connection", Request{}, 400, "enable must be true or false"},
-		{"PUT", "settings", Request{Settings: map[string]string{"Heartbeat Interval": "1ms"}}, 409, "Heartbeat Interval of 1ms is not possible"},
-		{"PUT", "settings", Request{Settings: map[string]string{"x": "y"}}, 409, "there is no setting"},
+		{"POST", "role", nodeapi.Request{Role: "king"}, 400, `the mode "king" is not known`},
+		{"POST", "ha", nodeapi.Request{}, 400, "enable must be true or false"},
+		{"POST", "ha", nodeapi.Request{Enable: &yes}, 400, "the Mode of this node was never set"},
+		{"POST", "ha", nodeapi.Request{Enable: &yes, Mode: "third"}, 400, "mode primary or secondary"},
+		{"POST", "sync", nodeapi.Request{Host: "elsewhere"}, 400, `"elsewhere" is not the peer`},
+		{"POST", "sync", nodeapi.Request{Host: "core1"}, 409, "only a Standby replicates"},
+		{"POST", "pause", nodeapi.Request{}, 400, "enable must be true or false"},
+		{"POST", "client-connection", nodeapi.Request{}, 400, "enable must be true or false"},
+		{"PUT", "settings", nodeapi.Request{Settings: map[string]string{"Heartbeat Interval": "1ms"}}, 409, "Heartbeat Interval of 1ms is not possible"},
+		{"PUT", "settings", nodeapi.Request{Settings: map[string]string{"x": "y"}}, 409, "there is no setting"},
 	}
 	for _, tt := range tests {
 		if _, r := d.ask(tt.method, tt.path, tt.q); r == nil || r.Code != tt.code || !strings.Contains(r.Why, tt.says) {
@@ -120,26 +122,52 @@ func TestAPersonIsNamedInTheLog(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	yes := true
-	if _, r := d.ask("POST", "ha", Request{Enable: &yes, Mode: "secondary", Reason: "step 3\x1b[2J"}); r != nil {
+	if _, r := d.ask("POST", "ha", nodeapi.Request{Enable: &yes, Mode: "secondary", Reason: "step 3\x1b[2J"}); r != nil {
 		t.Fatal(r)
 	}
-	if _, r := d.ask("POST", "pause", Request{Enable: &yes}); r != nil {
+	if _, r := d.ask("POST", "pause", nodeapi.Request{Enable: &yes}); r != nil {
 		t.Fatal(r)
 	}
-	var s Status
-	if err := d.Get(t.Context(), "status", &s); err != nil || !s.Paused || s.Mode != ha.Secondary || s.Name != "core2" {
+	s, err := d.Status(t.Context())
+	if err != nil || !s.Paused || s.Mode != ha.Secondary || s.Name != "core2" {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	var log []byte
-	if err := d.Get(t.Context(), "log", &log); err != nil || !strings.Contains(string(log), "core2 anna says ha enable step 3 [2J\n") {
+	if log, err := d.Log(t.Context(), false); err != nil || !strings.Contains(string(log), "core2 anna says ha enable step 3 [2J\n") {
 		t.Errorf("got %s, %v", log, err)
+	}
+}
+
+func TestWhoFollowsIsToldOfEveryChange(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	off := errors.New("never paused")
+	news := 0
+	if err := d.Follow(ctx, func(s nodeapi.Status) {
+		news++
+		switch {
+		case news == 1 && s.Phase == ha.InOff && s.Name == "core2":
+			if _, err := d.Enable(ctx, "secondary", ""); err != nil {
+				t.Error(err)
+			}
+		case s.Phase != ha.InOff && !s.Paused:
+			if _, err := d.Pause(ctx, true, ""); err != nil {
+				t.Error(err)
+			}
+		case s.Paused:
+			off = nil
+			cancel()
+		}
+	}); err != nil || off != nil {
+		t.Errorf("got %v, %v after %d events", err, off, news)
 	}
 }
 
 func TestNobodyAnswersIsSaidAsSuch(t *testing.T) {
 	t.Parallel()
-	_, err := NewClient(filepath.Join(t.TempDir(), "none")).Ask(t.Context(), "POST", "role", Request{})
-	var u *Unreachable
+	_, err := nodeapi.New(filepath.Join(t.TempDir(), "none")).Role(t.Context(), "primary", "")
+	var u *nodeapi.Unreachable
 	if !errors.As(err, &u) || strings.Contains(err.Error(), "http") {
 		t.Errorf("got %v", err)
 	}
@@ -178,11 +206,11 @@ func TestTheHistoryOutlivesACutLineAndIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2*mostEntries + 5 {
-		if err := h.add(Transition{Epoch: uint64(i)}); err != nil { // #nosec G115 -- counts up
+		if err := h.add(nodeapi.Transition{Epoch: uint64(i)}); err != nil { // #nosec G115 -- counts up
 			t.Fatal(err)
 		}
 	}
-	if err := h.sync(Sync{From: "core1", Result: "Success"}); err != nil {
+	if err := h.sync(nodeapi.Sync{From: "core1", Result: "Success"}); err != nil {
 		t.Fatal(err)
 	}
 	appendTo(t, filepath.Join(dir, historyFile), `{"transition":{"epo`)

@@ -76,6 +76,7 @@ type Engine struct {
 	support atomic.Int64 // ha.Instant: when the loop last turned in time, or has made sure after it had not
 	journal *journal
 	history *history
+	watch   watchers
 	unlock  func()
 	tasks   sync.WaitGroup
 

@@ -9,36 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
-	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/statefile"
 )
 
-// Transition is one change of what a node is, with its evidence.
-type Transition struct {
-	At     time.Time `json:"at"`
-	From   ha.Phase  `json:"from"`
-	To     ha.Phase  `json:"to"`
-	Epoch  uint64    `json:"epoch"`
-	Why    string    `json:"why"`
-	By     string    `json:"by,omitempty"`     // who said so, and why; empty: it happened by itself
-	Misses int       `json:"misses,omitempty"` // failed heartbeats in a row, before
-	Peer   string    `json:"peer,omitempty"`   // what the last look at it has shown
-	Loss   string    `json:"loss,omitempty"`   // of a promotion: what it may cost
-}
-
-// Sync is one line of the Sync History (EPMM guide, Step 5).
-type Sync struct {
-	At     time.Time `json:"at"`
-	From   string    `json:"from"`
-	Result string    `json:"result"` // Success, or Failed: why
-}
-
 // entry is one line of the file: one of the two.
 type entry struct {
-	Transition *Transition `json:"transition,omitempty"`
-	Sync       *Sync       `json:"sync,omitempty"`
+	Transition *nodeapi.Transition `json:"transition,omitempty"`
+	Sync       *nodeapi.Sync       `json:"sync,omitempty"`
 }
 
 // mostEntries is how many lines are kept; twice as many stand in the file
@@ -84,8 +63,8 @@ func (h *history) rewrite() error {
 	return statefile.Write(h.path, text, storeMode)
 }
 
-func (h *history) add(t Transition) error { return h.append(entry{Transition: &t}) }
-func (h *history) sync(s Sync) error      { return h.append(entry{Sync: &s}) }
+func (h *history) add(t nodeapi.Transition) error { return h.append(entry{Transition: &t}) }
+func (h *history) sync(s nodeapi.Sync) error      { return h.append(entry{Sync: &s}) }
 
 func (h *history) append(one entry) error {
 	h.mu.Lock()
@@ -107,10 +86,10 @@ func (h *history) append(one entry) error {
 }
 
 // transitions gives what is kept, the oldest first.
-func (h *history) transitions() []Transition {
+func (h *history) transitions() []nodeapi.Transition {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := []Transition{}
+	list := []nodeapi.Transition{}
 	for _, one := range h.all {
 		if one.Transition != nil {
 			list = append(list, *one.Transition)
@@ -120,10 +99,10 @@ func (h *history) transitions() []Transition {
 }
 
 // syncs gives the Sync History, the oldest first.
-func (h *history) syncs() []Sync {
+func (h *history) syncs() []nodeapi.Sync {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := []Sync{}
+	list := []nodeapi.Sync{}
 	for _, one := range h.all {
 		if one.Sync != nil {
 			list = append(list, *one.Sync)

@@ -24,6 +24,7 @@ type Snapshot struct {
 // publish lets others see how the engine is.
 func (e *Engine) publish() {
 	e.now.Store(&Snapshot{e.member, e.settings, e.broken, e.since, e.peer, e.machine})
+	e.watch.tell()
 }
 
 // State gives what the pages say at this moment, and why it is NotAvailable. An

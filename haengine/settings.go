@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -115,14 +116,11 @@ var fields = []field{
 	span("Retry", func(s *Settings) *time.Duration { return &s.Retry }),
 }
 
-// Setting is one name and its value as people read and write it.
-type Setting struct{ Name, Value string }
-
 // List gives every setting, in the order of the window.
-func (s Settings) List() []Setting {
-	list := make([]Setting, len(fields))
+func (s Settings) List() []nodeapi.Setting {
+	list := make([]nodeapi.Setting, len(fields))
 	for i, f := range fields {
-		list[i] = Setting{f.name, f.show(&s)}
+		list[i] = nodeapi.Setting{Name: f.name, Value: f.show(&s)}
 	}
 	return list
 }

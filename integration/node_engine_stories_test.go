@@ -12,6 +12,7 @@ import (
 
 	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/api"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -47,7 +48,7 @@ func TestNodeEngineTable1(t *testing.T) {
 
 	// Primary is up again: nothing happens by itself.
 	core1.start()
-	core1.awaits("superseded", func(d haengine.Status) bool { return d.Phase == ha.OutSuperseded })
+	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
 	core1.expectStay(ha.NotAvailable, time.Second)
 	if got := core1.page(ha.HAStatusPage); got != "503 MOBILEIRON-STATUS: NOT OK (superseded)" {
 		t.Errorf("the returned Primary's page says %s", got)
@@ -79,7 +80,7 @@ func TestNodeEngineTable1(t *testing.T) {
 	f.expectFrom("core1", f.get())
 }
 
-func historyOf(m *member) (all []haengine.Transition) {
+func historyOf(m *member) (all []nodeapi.Transition) {
 	m.t.Helper()
 	if err := m.client.Get(m.t.Context(), "history", &all); err != nil {
 		m.t.Fatal(err)
@@ -105,7 +106,7 @@ func TestNodeEngineModeCommandsSayWhoIsActive(t *testing.T) {
 	if said := core1.say(0, "mode", "primary"); !strings.Contains(said, "core2 is Active. It cannot be asked to step down") {
 		t.Errorf("mode primary over an Active says %s", said)
 	}
-	core2.awaits("superseded", func(d haengine.Status) bool { return d.Phase == ha.OutSuperseded })
+	core2.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
 	core1.await(ha.Active)
 	if core2.appRuns() {
 		t.Error("the superseded node's application runs on")
@@ -165,7 +166,7 @@ enabled again: core1 Active (ACTIVE), core2 Standby (STANDBY)
 	}
 }
 
-func one(d haengine.Status) string {
+func one(d nodeapi.Status) string {
 	s := d.State.String() + " (" + d.Phase.String()
 	if d.Shown != ha.Uncast {
 		s += ", shown " + d.Shown.String()
@@ -183,7 +184,7 @@ func TestNodeEngineThatWasFrozenDoesNotSayOKAgain(t *testing.T) {
 	if got := core1.page(ha.StatusPage); !strings.HasPrefix(got, "503 ") {
 		t.Errorf("the thawed node's first answer is %s", got)
 	}
-	core1.awaits("superseded", func(d haengine.Status) bool { return d.Phase == ha.OutSuperseded })
+	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
 	if core1.appRuns() {
 		t.Error("the superseded node's application runs on")
 	}
@@ -199,7 +200,7 @@ func TestNodeEngineWhoseApplicationFreezesGivesWay(t *testing.T) {
 		t.Errorf("the page says %s", got)
 	}
 	core2.await(ha.Active)
-	core1.awaits("superseded", func(d haengine.Status) bool { return d.Phase == ha.OutSuperseded })
+	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
 	if core1.appRuns() {
 		t.Error("the frozen application was not ended")
 	}
@@ -262,7 +263,7 @@ func TestNodeEngineKeepInStandbyStays(t *testing.T) {
 	core1, core2 := startMembers(t)
 	core2.say(0, "config", "set", "If Failure Detected", "Keep in Standby")
 	core1.die()
-	core2.awaits("the failover process begins and stays", func(d haengine.Status) bool { return d.Phase == ha.InHeld })
+	core2.awaits("the failover process begins and stays", func(d nodeapi.Status) bool { return d.Phase == ha.InHeld })
 	core2.expectStay(ha.Standby, 2*time.Second)
 	if log := core2.say(0, "log", "--module", "HighAvailability"); !strings.Contains(log, "heartbeat of core1 failed") || !strings.Contains(log, "If Failure Detected: Keep in Standby") {
 		t.Errorf("the log says\n%s", log)

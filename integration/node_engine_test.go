@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/api"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -92,7 +92,7 @@ type member struct {
 	app                    int
 	log                    *output
 	engine                 *process
-	client                 *haengine.Client
+	client                 *nodeapi.Client
 	more                   string // further lines of node.yaml
 }
 
@@ -104,7 +104,7 @@ func newMembers(t *testing.T) (core1, core2 *member) {
 	t.Helper()
 	one := func(name, peer string) *member {
 		m := &member{t: t, name: name, peer: peer, dir: tempDir(t), pages: loopback(freePort(t)), door: loopback(freePort(t)), app: freePort(t), log: new(output)}
-		m.client = haengine.NewClient(filepath.Join(m.dir, "node.sock"))
+		m.client = nodeapi.New(filepath.Join(m.dir, "node.sock"))
 		t.Cleanup(func() {
 			m.stopApp()
 			if _, race, found := strings.Cut(m.log.String(), "WARNING: DATA RACE"); found {
@@ -177,7 +177,7 @@ client_connection: {listen: "%s", forward: "%s"}
 		if !m.engine.up() {
 			m.t.Fatalf("%s ended:\n%s", m.name, m.log.tail(5))
 		}
-		return m.client.Get(context.Background(), "status", new(haengine.Status)) == nil
+		return m.client.Get(context.Background(), "status", new(nodeapi.Status)) == nil
 	})
 }
 
@@ -226,9 +226,9 @@ func (m *member) say(code int, args ...string) string {
 	return said
 }
 
-func (m *member) status() haengine.Status {
+func (m *member) status() nodeapi.Status {
 	m.t.Helper()
-	var d haengine.Status
+	var d nodeapi.Status
 	if err := m.client.Get(context.Background(), "status", &d); err != nil {
 		m.t.Fatalf("%s: status: %v", m.name, err)
 	}
@@ -236,14 +236,14 @@ func (m *member) status() haengine.Status {
 }
 
 // await waits until the node is in a state.
-func (m *member) await(want ha.State) haengine.Status {
+func (m *member) await(want ha.State) nodeapi.Status {
 	m.t.Helper()
-	return m.awaits(want.String(), func(d haengine.Status) bool { return d.State == want })
+	return m.awaits(want.String(), func(d nodeapi.Status) bool { return d.State == want })
 }
 
-func (m *member) awaits(what string, holds func(haengine.Status) bool) haengine.Status {
+func (m *member) awaits(what string, holds func(nodeapi.Status) bool) nodeapi.Status {
 	m.t.Helper()
-	var last haengine.Status
+	var last nodeapi.Status
 	if !within(patience, func() bool {
 		return m.client.Get(context.Background(), "status", &last) == nil && holds(last)
 	}) {
@@ -310,7 +310,7 @@ func expectOneTruth(t *testing.T, f *front, core1, core2 *member, serving string
 		}
 		for i, m := range []*member{core1, core2} {
 			state := ha.NotAvailable
-			var d haengine.Status
+			var d nodeapi.Status
 			if m.client.Get(context.Background(), "status", &d) == nil {
 				state = d.State
 			}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/understudy-ha/understudy/haengine"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/config"
 )
 
@@ -65,7 +65,7 @@ type nodeAsker struct {
 	socket  string
 }
 
-func (n *nodeAsker) client() *haengine.Client {
+func (n *nodeAsker) client() *nodeapi.Client {
 	at := n.socket
 	if at == "" {
 		at = n.session.getenv("UNDERSTUDY_NODE")
@@ -73,7 +73,7 @@ func (n *nodeAsker) client() *haengine.Client {
 	if at == "" {
 		at = config.NodeSocket
 	}
-	return haengine.NewClient(at)
+	return nodeapi.New(at)
 }
 
 // command gives a command whose errors are told in four lines.
@@ -86,8 +86,8 @@ func command(use, short, long string, args cobra.PositionalArgs, run func(*cobra
 
 // judgeNode gives what kind of failure a node's answer is.
 func judgeNode(err error) error {
-	var unreachable *haengine.Unreachable
-	var refused *haengine.Refused
+	var unreachable *nodeapi.Unreachable
+	var refused *nodeapi.Refused
 	switch {
 	case errors.As(err, &unreachable):
 		return &failure{

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/haengine"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -48,14 +48,14 @@ While High Availability is disabled both only set the Mode that is shown.`, oneO
 // goTo sends the node to a mode and waits until it is there.
 func (n *nodeAsker) goTo(ctx context.Context, role string, w wait) error {
 	c, s := n.client(), n.session
-	var before haengine.Status
-	if err := c.Get(ctx, "status", &before); err != nil {
+	before, err := c.Status(ctx)
+	if err != nil {
 		return err
 	}
 	if err := n.warn(before, role, w.yes); err != nil {
 		return err
 	}
-	a, err := c.Ask(ctx, http.MethodPost, "role", haengine.Request{Role: role, Reason: w.reason})
+	a, err := c.Role(ctx, role, w.reason)
 	switch {
 	case err != nil:
 		return err
@@ -72,7 +72,7 @@ func (n *nodeAsker) goTo(ctx context.Context, role string, w wait) error {
 }
 
 // warn says what mode primary may cost, and asks once on a terminal.
-func (n *nodeAsker) warn(d haengine.Status, role string, yes bool) error {
+func (n *nodeAsker) warn(d nodeapi.Status, role string, yes bool) error {
 	if role != "primary" || !d.Enabled || d.State == ha.Active {
 		return nil
 	}
@@ -96,11 +96,11 @@ func (n *nodeAsker) warn(d haengine.Status, role string, yes bool) error {
 }
 
 // arrive tells the way of a node until it is where it was sent.
-func (n *nodeAsker) arrive(ctx context.Context, c *haengine.Client, role string, most time.Duration) error {
+func (n *nodeAsker) arrive(ctx context.Context, c *nodeapi.Client, role string, most time.Duration) error {
 	last := ha.Phase(0xff)
 	for {
-		var d haengine.Status
-		if err := c.Get(ctx, "status", &d); err != nil && ctx.Err() == nil {
+		d, err := c.Status(ctx)
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		if d.Phase != last && d.Name != "" {
@@ -130,9 +130,8 @@ func (n *nodeAsker) arrive(ctx context.Context, c *haengine.Client, role string,
 	}
 }
 
-// ask has something done of which there is one sentence to say.
-func (n *nodeAsker) ask(ctx context.Context, path string, q haengine.Request, say func(haengine.Answer) string) error {
-	a, err := n.client().Ask(ctx, http.MethodPost, path, q)
+// tell says what came of what was asked.
+func (n *nodeAsker) tell(a nodeapi.Answer, err error, say func(nodeapi.Answer) string) error {
 	if err != nil {
 		return err
 	}
@@ -144,7 +143,8 @@ func (n *nodeAsker) sync() *cobra.Command {
 	return command("sync HOST", "Run Sync Now: copy from the peer", `Copy from the peer now; the same as Run Sync Now (EPMM guide, Table 5). Only a
 stand-by copies. This build knows no dataset yet, so after its checks it says so.`,
 		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
-			return n.ask(cmd.Context(), "sync", haengine.Request{Host: args[0]}, func(haengine.Answer) string { return "The sync has run: failover sync-history" })
+			a, err := n.client().Sync(cmd.Context(), args[0], "")
+			return n.tell(a, err, func(nodeapi.Answer) string { return "The sync has run: failover sync-history" })
 		})
 }
 
@@ -153,7 +153,8 @@ func (n *nodeAsker) clientConnection() *cobra.Command {
 allows them again (EPMM guide, Table 5). It outlives a restart.`,
 		oneOf("enable", "disable"), func(cmd *cobra.Command, args []string) error {
 			on := args[0] == "enable"
-			return n.ask(cmd.Context(), "client-connection", haengine.Request{Enable: &on}, func(a haengine.Answer) string {
+			a, err := n.client().ClientConnection(cmd.Context(), on, "")
+			return n.tell(a, err, func(a nodeapi.Answer) string {
 				return fmt.Sprintf("Client connection: %s. Clients connected now: %d.", a.Status.Door.Setting, a.Status.Door.Clients)
 			})
 		})
@@ -162,11 +163,11 @@ allows them again (EPMM guide, Table 5). It outlives a restart.`,
 func (n *nodeAsker) ha() *cobra.Command {
 	group := command("ha", "Enable or disable High Availability", "", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
 	var mode string
-	on, off := true, false
 	enable := command("enable [--mode primary|secondary]", "High Availability: Enable", `Set High Availability to Enable (EPMM guide, Steps 2 and 3). The first time Mode
 is needed: primary serves, secondary watches it and takes over. A secondary
 begins with Node Status Passive.`, nothing, func(cmd *cobra.Command, _ []string) error {
-		return n.ask(cmd.Context(), "ha", haengine.Request{Enable: &on, Mode: mode}, func(a haengine.Answer) string {
+		a, err := n.client().Enable(cmd.Context(), mode, "")
+		return n.tell(a, err, func(a nodeapi.Answer) string {
 			said := fmt.Sprintf("High Availability: Enable. Mode: %v.", a.Status.Mode)
 			for _, w := range a.Status.Warnings {
 				said += "\n" + w
@@ -177,7 +178,8 @@ begins with Node Status Passive.`, nothing, func(cmd *cobra.Command, _ []string)
 	enable.Flags().StringVar(&mode, "mode", "", "primary or secondary")
 	disable := command("disable", "High Availability: Disable", `Set High Availability to Disable: no heartbeat, no schedule, nothing by itself.
 What served serves on; what stood by keeps its door closed.`, nothing, func(cmd *cobra.Command, _ []string) error {
-		return n.ask(cmd.Context(), "ha", haengine.Request{Enable: &off}, func(a haengine.Answer) string {
+		a, err := n.client().Disable(cmd.Context(), "")
+		return n.tell(a, err, func(a nodeapi.Answer) string {
 			if a.Later {
 				return "High Availability: Disable, as soon as it has arrived (" + a.Status.Phase.String() + ")."
 			}
@@ -194,7 +196,8 @@ func (n *nodeAsker) pause(use string, on bool) *cobra.Command {
 		short, said = "Nothing by itself from now on", "Paused: nothing happens by itself on this node until failover unpause."
 	}
 	return command(use, short, "", nothing, func(cmd *cobra.Command, _ []string) error {
-		return n.ask(cmd.Context(), "pause", haengine.Request{Enable: &on}, func(haengine.Answer) string { return said })
+		a, err := n.client().Pause(cmd.Context(), on, "")
+		return n.tell(a, err, func(nodeapi.Answer) string { return said })
 	})
 }
 
@@ -204,8 +207,8 @@ func (n *nodeAsker) resolve() *cobra.Command {
 	cmd := command("resolve --keep NODE", "Both are Active: say on each of them which one stays", `After a cut network both nodes may be Active. Give the same command on both: the
 named one begins a new epoch, the other one stands by.`, nothing, nil)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		var d haengine.Status
-		if err := n.client().Get(cmd.Context(), "status", &d); err != nil {
+		d, err := n.client().Status(cmd.Context())
+		if err != nil {
 			return judgeNode(err)
 		}
 		switch keep {

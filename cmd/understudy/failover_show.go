@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/haengine"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -37,7 +37,7 @@ func (n *nodeAsker) status() *cobra.Command {
 }
 
 // statusText shows a node in the guide's words.
-func statusText(d haengine.Status) string {
+func statusText(d nodeapi.Status) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-20s%s\n", name, fmt.Sprintf(format, args...))
@@ -81,14 +81,14 @@ func statusText(d haengine.Status) string {
 	return b.String()
 }
 
-func shown(d haengine.Status) string {
+func shown(d nodeapi.Status) string {
 	if d.Enabled || d.Shown == ha.Uncast {
 		return ""
 	}
 	return fmt.Sprintf(" (Mode shown: %v)", d.Shown)
 }
 
-func doorText(d haengine.DoorNow) string {
+func doorText(d nodeapi.DoorNow) string {
 	open := "closed"
 	if d.Open {
 		open = "open"
@@ -105,7 +105,7 @@ func ago(t time.Time) string { return time.Since(t).Round(time.Second).String() 
 func since(t time.Time) string { return time.Since(t).Round(100*time.Millisecond).String() + " ago" }
 
 func (n *nodeAsker) history() *cobra.Command {
-	return shows(n, "history", "Show every change of state with its evidence", "history", func(all []haengine.Transition) string {
+	return shows(n, "history", "Show every change of state with its evidence", "history", func(all []nodeapi.Transition) string {
 		var b strings.Builder
 		for _, t := range all {
 			fmt.Fprintf(&b, "%s  %v -> %v, epoch %d: %s\n", t.At.Format(time.RFC3339), t.From, t.To, t.Epoch, t.Why)
@@ -124,7 +124,7 @@ func (n *nodeAsker) history() *cobra.Command {
 }
 
 func (n *nodeAsker) syncHistory() *cobra.Command {
-	return shows(n, "sync-history", "Show the Sync History", "sync-history", func(all []haengine.Sync) string {
+	return shows(n, "sync-history", "Show the Sync History", "sync-history", func(all []nodeapi.Sync) string {
 		if len(all) == 0 {
 			return "No sync has run: " + haengine.NoDataset + ".\n"
 		}
@@ -138,7 +138,7 @@ func (n *nodeAsker) syncHistory() *cobra.Command {
 
 func (n *nodeAsker) config() *cobra.Command {
 	group := command("config", "Show or save the settings of High Availability", "", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
-	show := shows(n, "show", "Show every setting", "settings", func(all []haengine.Setting) string {
+	show := shows(n, "show", "Show every setting", "settings", func(all []nodeapi.Setting) string {
 		var b strings.Builder
 		for _, one := range all {
 			fmt.Fprintf(&b, "%-50s%s\n", one.Name, one.Value)
@@ -151,7 +151,7 @@ _ do. Several that depend on one another are given together.`, pairs, func(cmd *
 		for i := 0; i < len(args); i += 2 {
 			change[args[i]] = args[i+1]
 		}
-		a, err := n.client().Ask(cmd.Context(), http.MethodPut, "settings", haengine.Request{Settings: change})
+		a, err := n.client().Save(cmd.Context(), change, "")
 		if err != nil {
 			return err
 		}
@@ -181,12 +181,8 @@ func (n *nodeAsker) log() *cobra.Command {
 		if module != "HighAvailability" {
 			return misuse(cmd, fmt.Sprintf("there is no module %q; there is: HighAvailability", module))
 		}
-		path := "log"
-		if file != "" {
-			path += "?all"
-		}
-		var text []byte
-		if err := n.client().Get(cmd.Context(), path, &text); err != nil {
+		text, err := n.client().Log(cmd.Context(), file != "")
+		if err != nil {
 			return err
 		}
 		if file == "" {
@@ -225,15 +221,15 @@ func (n *nodeAsker) fsm() *cobra.Command {
 }
 
 func (n *nodeAsker) preflight() *cobra.Command {
-	var items []haengine.Item
-	cmd := shows(n, "preflight", "Look at what a pair needs, one line an item", "preflight", func(all []haengine.Item) string {
+	var items []nodeapi.Item
+	cmd := shows(n, "preflight", "Look at what a pair needs, one line an item", "preflight", func(all []nodeapi.Item) string {
 		items = all
 		return preflightText(all)
 	})
 	show := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := show(cmd, args)
-		if err == nil && slices.ContainsFunc(items, func(i haengine.Item) bool { return i.Result == "failed" }) {
+		if err == nil && slices.ContainsFunc(items, func(i nodeapi.Item) bool { return i.Result == "failed" }) {
 			return quiet(exitPreflight)
 		}
 		return err
@@ -241,7 +237,7 @@ func (n *nodeAsker) preflight() *cobra.Command {
 	return cmd
 }
 
-func preflightText(items []haengine.Item) string {
+func preflightText(items []nodeapi.Item) string {
 	var b strings.Builder
 	for _, i := range items {
 		fmt.Fprintf(&b, "%-8s %-34s %s\n", i.Result, i.Name, i.Said)

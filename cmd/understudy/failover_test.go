@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	engine "github.com/understudy-ha/understudy/cmd/understudy/node"
-	"github.com/understudy-ha/understudy/haengine"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -136,11 +136,11 @@ func TestTheNodeSettingsHaveTheGuidesNames(t *testing.T) {
 func TestTheNodeTellsProgramsAsMuchAsPeople(t *testing.T) {
 	t.Parallel()
 	a := newAppliance(t)
-	var d haengine.Status
+	var d nodeapi.Status
 	if err := json.Unmarshal([]byte(a.want(0, "", "status", "--json").out), &d); err != nil || d.Name != "core1" || d.Profile != ha.Documented || d.Version != 1 {
 		t.Errorf("got %+v, %v", d, err)
 	}
-	var items []haengine.Item
+	var items []nodeapi.Item
 	r := a.run("preflight", "--json")
 	if err := json.Unmarshal([]byte(r.out), &items); err != nil || len(items) < 9 || items[0].Result != "failed" {
 		t.Errorf("got %v, %v", items, err)

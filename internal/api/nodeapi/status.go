@@ -1,10 +1,13 @@
-package haengine
+package nodeapi
 
 import (
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/ha"
 )
+
+// Version is that of the documents.
+const Version = 1
 
 // Status is how a node is, as GET /ha/v1/status gives it.
 type Status struct {
@@ -54,34 +57,4 @@ type DoorNow struct {
 	Fault   string `json:"fault,omitempty"`
 	Clients int    `json:"clients"`
 	Ever    uint64 `json:"ever"`
-}
-
-// Request is what is asked of a node; which fields count depends on the path.
-type Request struct {
-	Role     string            `json:"role,omitempty"`     // role: primary, secondary
-	Enable   *bool             `json:"enable,omitempty"`   // ha, client-connection, pause
-	Mode     string            `json:"mode,omitempty"`     // ha: primary, secondary, empty: as before
-	Host     string            `json:"host,omitempty"`     // sync
-	Settings map[string]string `json:"settings,omitempty"` // by name
-	Reason   string            `json:"reason,omitempty"`
-}
-
-// Answer is what came of it.
-type Answer struct {
-	Outcome
-	Status   Status   `json:"status"`
-	Warnings []string `json:"warnings,omitempty"`
-}
-
-// Fault is the body of an answer that is no success.
-type Fault struct {
-	Why string `json:"why"`
-	Do  string `json:"do,omitempty"`
-}
-
-// Item is one line of a preflight.
-type Item struct {
-	Name   string `json:"name"`
-	Result string `json:"result"` // ok, failed, unknown
-	Said   string `json:"said"`
 }

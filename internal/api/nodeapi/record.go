@@ -1,0 +1,50 @@
+package nodeapi
+
+import (
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// Transition is one change of what a node is, with its evidence, as GET
+// /ha/v1/history gives them, the oldest first.
+type Transition struct {
+	At     time.Time `json:"at"`
+	From   ha.Phase  `json:"from"`
+	To     ha.Phase  `json:"to"`
+	Epoch  uint64    `json:"epoch"`
+	Why    string    `json:"why"`
+	By     string    `json:"by,omitempty"`     // who said so, and why; empty: it happened by itself
+	Misses int       `json:"misses,omitempty"` // failed heartbeats in a row, before
+	Peer   string    `json:"peer,omitempty"`   // what the last look at it has shown
+	Loss   string    `json:"loss,omitempty"`   // of a promotion: what it may cost
+}
+
+// Sync is one line of the Sync History (EPMM guide, Step 5), as GET
+// /ha/v1/sync-history gives them, the oldest first.
+type Sync struct {
+	At     time.Time `json:"at"`
+	From   string    `json:"from"`
+	Result string    `json:"result"` // Success, or Failed: why
+}
+
+// Setting is one name and its value as people read and write it. GET
+// /ha/v1/settings gives them in the order of the guide's window.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// The results of an Item.
+const (
+	ItemOK      = "ok"
+	ItemFailed  = "failed"
+	ItemUnknown = "unknown"
+)
+
+// Item is one line of GET /ha/v1/preflight.
+type Item struct {
+	Name   string `json:"name"`
+	Result string `json:"result"` // ok, failed, unknown
+	Said   string `json:"said"`
+}

@@ -1,0 +1,25 @@
+package nodeapi
+
+// Request is what is asked of a node; which fields count depends on the path.
+// A field that is not known is refused.
+type Request struct {
+	Role     string            `json:"role,omitempty"`     // role: primary, secondary or backup
+	Enable   *bool             `json:"enable,omitempty"`   // ha, client-connection, pause
+	Mode     string            `json:"mode,omitempty"`     // ha: primary, secondary, empty: as before
+	Host     string            `json:"host,omitempty"`     // sync
+	Settings map[string]string `json:"settings,omitempty"` // settings, by name
+	Reason   string            `json:"reason,omitempty"`   // for the history
+}
+
+// Answer is what came of it.
+type Answer struct {
+	Later    bool     `json:"later,omitempty"` // again by itself when the phase has changed
+	Status   Status   `json:"status"`
+	Warnings []string `json:"warnings,omitempty"` // of settings: legal but unwise
+}
+
+// Fault is the body of an answer that is no success.
+type Fault struct {
+	Why string `json:"why"`
+	Do  string `json:"do,omitempty"`
+}

@@ -29,6 +29,7 @@ type choice struct {
 	queue    ha.Queueing
 	reason   ha.Reason
 	hopeless bool          // the serving node is down and traffic stays on it
+	frozen   bool          // every request waits for a planned swap
 	changed  chan struct{} // closed when another choice has taken this one's place
 }
 
@@ -71,12 +72,14 @@ type route struct {
 	mu      sync.Mutex // guards the fields below
 	servers map[string]*server
 	address map[string]string // by node: host:port for traffic
+
+	transports map[*Transport]struct{}
 }
 
 func newRoute(doubt func(node, why string)) *route {
 	r := &route{
 		doubt: doubt, dials: make(chan struct{}, maxDials), door: make(chan struct{}, maxDials),
-		servers: map[string]*server{}, address: map[string]string{},
+		servers: map[string]*server{}, address: map[string]string{}, transports: map[*Transport]struct{}{},
 	}
 	r.choice.Store(&choice{queue: ha.QueueAll, reason: ha.Starting, changed: make(chan struct{})})
 	return r
@@ -101,6 +104,7 @@ func (r *route) tell(s ha.Situation) {
 	next := &choice{
 		node: s.Target, queue: s.Queue, reason: s.Decision.Reason,
 		hopeless: s.Decision.Verb == ha.Wait && s.Traffic.Serving != "" && s.View.Of(s.Traffic.Serving).Down(),
+		frozen:   frozen(s),
 		changed:  make(chan struct{}),
 	}
 	next.serving = r.server(s.Target, old)
@@ -108,7 +112,7 @@ func (r *route) tell(s ha.Situation) {
 		next.reason = ha.Unknown
 	}
 	if next.serving == old.serving && next.node == old.node && next.queue == old.queue &&
-		next.reason == old.reason && next.hopeless == old.hopeless {
+		next.reason == old.reason && next.hopeless == old.hopeless && next.frozen == old.frozen {
 		return
 	}
 	leaves := old.serving != nil && old.serving != next.serving
@@ -117,6 +121,9 @@ func (r *route) tell(s ha.Situation) {
 	}
 	r.choice.Store(next)
 	close(old.changed)
+	if next.frozen && !old.frozen {
+		time.AfterFunc(0, r.ebb)
+	}
 	if next.calm() && r.waiting.Load() > many {
 		time.AfterFunc(time.Second, runtime.GC) // what thousands took is not left to grow to twice as much
 	}

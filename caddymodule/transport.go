@@ -61,6 +61,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if !t.proxied() {
 		t.HTTPTransport.Transport.Proxy = nil // only configured addresses are dialled
 	}
+	t.route.join(t)
 	t.HTTPTransport.Transport.DialContext = t.fenced(t.HTTPTransport.Transport.DialContext)
 	if dial := t.HTTPTransport.Transport.DialTLSContext; dial != nil {
 		t.HTTPTransport.Transport.DialTLSContext = t.fenced(dial)
@@ -204,6 +205,7 @@ func replayable(r *http.Request) bool {
 
 var (
 	_ caddy.Provisioner                   = (*Transport)(nil)
+	_ caddy.CleanerUpper                  = (*Transport)(nil)
 	_ http.RoundTripper                   = (*Transport)(nil)
 	_ reverseproxy.TLSTransport           = (*Transport)(nil)
 	_ reverseproxy.ProxyProtocolTransport = (*Transport)(nil)

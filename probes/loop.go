@@ -128,7 +128,7 @@ func (l *loop) adopt(p Plan) {
 	maps.DeleteFunc(l.recent, func(node string, _ *ring) bool { return next[node] == nil || slices.Contains(anew, node) })
 	l.unfit = true
 	if sooner {
-		l.hurry(ha.Urgent(l.traffic, l.view))
+		l.hurry(ha.Urgent(l.traffic, l.view, time.Now()))
 	}
 }
 
@@ -142,7 +142,7 @@ func (l *loop) observe(f found) {
 	l.figures.count(r)
 	l.recent.add(r)
 	l.view = l.view.Observe(r, l.traffic.Serving, l.plan.Rules.Fall)
-	if ha.Urgent(l.traffic, l.view) {
+	if ha.Urgent(l.traffic, l.view, time.Now()) {
 		s.due = l.plan.Rules.Due(r, true)
 		l.hurry(true)
 		return

@@ -15,12 +15,12 @@ import (
 )
 
 // Verbs gives what a person may ask of a group, by the names of ha.Acts.
-func Verbs() []string { return []string{"resume", "switch", "reorder", "hold", "release"} }
+func Verbs() []string { return []string{"resume", "switch", "reorder", "hold", "release", "freeze"} }
 
 // failures says what did not happen when a verb failed.
 var failures = map[string]string{
 	"resume": "traffic was not resumed", "switch": "traffic was not switched", "reorder": "the order was not changed",
-	"hold": "not held", "release": "not released",
+	"hold": "not held", "release": "not released", "freeze": "not frozen",
 }
 
 const (
@@ -141,9 +141,9 @@ func (b Body) check(verb string) error {
 	}{
 		{"to", b.To != "", []string{"switch"}},
 		{"order", b.Order != nil, []string{"reorder"}},
-		{"until", !b.Until.IsZero(), []string{"hold"}},
-		{"for", b.For != "", []string{"hold"}},
-		{"owner", b.Owner != "", []string{"hold"}},
+		{"until", !b.Until.IsZero(), []string{"hold", "freeze"}},
+		{"for", b.For != "", []string{"hold", "freeze"}},
+		{"owner", b.Owner != "", []string{"hold", "freeze", "switch"}},
 		{"force", b.Force, []string{"resume", "switch", "hold"}},
 	}
 	for _, f := range fields {

@@ -94,6 +94,10 @@ func Done(o Outcome) string {
 		if !c.Hold.Until.IsZero() {
 			what += " until " + stamp(c.Hold.Until)
 		}
+	case ha.Frozen:
+		what = "every request waits"
+	case ha.Thawed:
+		what = "requests wait no longer"
 	default:
 		what = string(c.Cause)
 	}

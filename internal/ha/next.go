@@ -157,10 +157,10 @@ func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
 }
 
 // Urgent says whether readings are wanted at the fast interval: the serving
-// node has missed one or is suspect.
-func Urgent(t Traffic, v View) bool {
+// node has missed one or is suspect, or every request waits for a planned swap.
+func Urgent(t Traffic, v View, now time.Time) bool {
 	s := v.Of(t.Serving)
-	return s.Misses > 0 || !s.Suspect.IsZero()
+	return s.Misses > 0 || !s.Suspect.IsZero() || now.Before(t.QueueUntil)
 }
 
 // Wanted says whether a reading of node is wanted at once: the serving node

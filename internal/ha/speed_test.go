@@ -28,7 +28,7 @@ func TestDecidingAllocatesNothing(t *testing.T) { // AllocsPerRun wants no other
 			"Queue":  func() { ha.Queue(s.traffic, d, s.view, now) },
 			"Target": func() { ha.Target(s.traffic, s.view); ha.Target(lost, s.view) },
 			"Armed":  func() { ha.Armed(s.traffic, s.view, s.rules, now) },
-			"Urgent": func() { ha.Urgent(s.traffic, s.view) },
+			"Urgent": func() { ha.Urgent(s.traffic, s.view, now) },
 			"Wanted": func() { ha.Wanted(s.traffic, s.view, "dr2") },
 			"Assess": func() { ha.Assess(s.traffic, s.view, s.rules, now) },
 		} {

@@ -178,7 +178,7 @@ func (s *stage) wish(verb string, words []string) {
 // say tells who served, what was decided, and what is wanted of the probes.
 func (s *stage) say(a ha.Situation) string {
 	line := a.Traffic.Serving + ": " + sayRuling(a)
-	if ha.Urgent(a.Traffic, a.View) {
+	if ha.Urgent(a.Traffic, a.View, s.clock) {
 		line += "; fast"
 	}
 	for _, seen := range a.View {

@@ -15,8 +15,8 @@ type Wish struct {
 	Claimed bool      // the actor's name was only given, not proven
 	Reason  string    // why; wanted by every verb
 	Force   bool      // Resume, Switch, HoldTraffic: override the guards
-	Owner   string    // HoldTraffic: who holds; empty: the actor
-	Until   time.Time // HoldTraffic: when it should be over; zero: open
+	Owner   string    // HoldTraffic: who holds; empty: the actor. Freeze, Switch: whose hold does not stand in the way
+	Until   time.Time // HoldTraffic, Freeze: when it should be over; zero: open, or at once
 }
 
 // Refusal is the error of a wish that is not granted: what did not happen,
@@ -47,8 +47,8 @@ const (
 	readUnknown = "docs/howto/unknown.md"
 )
 
-// Act is one of the verbs a person has: Resume, Switch, Reorder, HoldTraffic
-// and Release. It gives the Traffic to store, one epoch later, or a *Refusal.
+// Act is one of the verbs a person has: Resume, Switch, Reorder, HoldTraffic,
+// Release and Freeze. It gives the Traffic to store, one epoch later, or a *Refusal.
 type Act func(t Traffic, v View, rules Rules, w Wish, now time.Time) (Traffic, error)
 
 // Acts are the verbs by the names that the API and the commands use.
@@ -64,6 +64,8 @@ func Acts(verb string) (Act, bool) {
 		return HoldTraffic, true
 	case "release":
 		return Release, true
+	case "freeze":
+		return Freeze, true
 	}
 	return nil, false
 }
@@ -105,7 +107,7 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 		return t, unknown(t, what)
 	}
 	if !w.Force {
-		if err := guard(t, v, rules, w.To, what); err != nil {
+		if err := guard(t, v, rules, w, what); err != nil {
 			return t, err
 		}
 	}
@@ -120,13 +122,16 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 	return next, nil
 }
 
-// guard refuses a move that is not safe now.
-func guard(t Traffic, v View, rules Rules, to, what string) error {
+// guard refuses a move that is not safe now. Whoever holds the group may move it
+// under the hold, onto the only Active node: it has seen to it that the serving
+// node stepped down, of which one missed reading is the sign.
+func guard(t Traffic, v View, rules Rules, w Wish, what string) error {
+	to, own := w.To, t.heldBy(w.Owner)
 	target, serving := v.Of(to), v.Of(t.Serving)
 	switch {
 	case t.Serving == "":
 		return unknown(t, what)
-	case t.Hold != nil:
+	case t.Hold != nil && !own:
 		return &Refusal{
 			Held, what, fmt.Sprintf("held by %s since %s (%s)", t.Hold.Owner, stamp(t.Hold.Since), t.Hold.Reason),
 			"Release it first: understudy release " + t.Group + " --reason TEXT", readHold,
@@ -143,7 +148,7 @@ func guard(t Traffic, v View, rules Rules, to, what string) error {
 			DualActive, what, fmt.Sprintf("%s and %s both read Active; one of them has stale data", to, rival),
 			"Sync " + to + " from " + t.Serving + " and swap the roles, so that only one is Active, then try again.", readWayBack,
 		}
-	case !serving.Available() && !serving.Down(): // it may be Active still, and the target stale
+	case !serving.Available() && !serving.Down() && !(own && target.active() && serving.Misses > 0): // it may be Active still, and the target stale
 		return &Refusal{
 			Missing, what, fmt.Sprintf("%s has missed %d of %d readings; it is not down yet", t.Serving, serving.Misses, rules.Fall),
 			"Try again in a moment.", readWayBack,

@@ -27,7 +27,7 @@ func (s scene) wish() (act ha.Act, w ha.Wish, err error) {
 		w.To = strings.TrimPrefix(rest, "to ")
 	case "reorder":
 		w.Order = strings.Fields(rest)
-	case "hold":
+	case "hold", "freeze":
 		if until, ago := strings.CutSuffix(strings.TrimPrefix(rest, "until "), " ago"); ago {
 			w.Until = now.Add(-length(s.ask, until))
 		} else if rest != "" {

@@ -131,6 +131,8 @@ const (
 	Reordered Reason = "reordered"  // a person, or a changed configuration
 	HeldBy    Reason = "held_by"    // a person or a run
 	Released  Reason = "released"   // a person or a run
+	Frozen    Reason = "frozen"     // every request waits: a planned swap
+	Thawed    Reason = "thawed"     // and does so no longer
 	NodeEpoch Reason = "node_epoch" // a node showed a higher epoch
 	NotArmed  Reason = "not_armed"  // ten minutes without a hold and no failover possible
 	Overdue   Reason = "hold_overdue"

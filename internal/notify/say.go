@@ -35,6 +35,10 @@ func sayChange(t ha.Traffic, from string) (text, do string) {
 		do = "No failover happens until: understudy release " + t.Group + " --reason TEXT"
 	case ha.Released:
 		text = "routing is released" + by(t)
+	case ha.Frozen:
+		text = "every request waits until " + moment(t.QueueUntil) + " at most, for a planned swap" + by(t)
+	case ha.Thawed:
+		text = "requests wait no longer" + by(t)
 	default:
 		text = "the traffic changed (" + string(t.Cause) + ")"
 	}

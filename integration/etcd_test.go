@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,15 +20,16 @@ import (
 // keeper is a running understudy register.
 type keeper struct {
 	*process
-	t    *testing.T
-	file string
-	url  string
-	log  *output
+	t      *testing.T
+	file   string
+	url    string
+	log    *output
+	inside *host // where it runs, nil: where the test does
 }
 
 func (m *keeper) start() {
 	m.t.Helper()
-	cmd := exec.Command(understudy, "register", "--config", m.file)
+	cmd := m.inside.command(understudy, "register", "--config", m.file)
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	m.process = run(m.t, cmd)
 }

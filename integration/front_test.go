@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -34,6 +33,7 @@ type front struct {
 	client *http.Client
 	tls    bool                // clients speak TLS to the site
 	who    *syscall.Credential // another user to run as, or nil
+	inside *host               // where it runs, nil: where the test does
 }
 
 // startFront runs a front and waits until it serves its first node.
@@ -94,7 +94,7 @@ func (f *front) start() {
 func (f *front) launch() {
 	f.t.Helper()
 	home := filepath.Dir(f.file)
-	cmd := exec.Command(understudy, "caddy", "run", "--config", f.file, "--adapter", "caddyfile")
+	cmd := f.inside.command(understudy, "caddy", "run", "--config", f.file, "--adapter", "caddyfile")
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
 	cmd.Stdout, cmd.Stderr = f.log, f.log

@@ -5,7 +5,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -31,18 +30,9 @@ func startNames(t *testing.T) (s *sidecar, core1, core2 *child, at string) {
 	t.Helper()
 	core1, core2 = pair(t)
 	at = loopback(freePort(t))
-	s = newSidecar(t, plan{nodes: []node{core1, core2}}, fmt.Sprintf(
+	s = newSidecar(t, plan{nodes: []node{core1, core2}, names: map[string]string{"core1": "192.0.2.10", "core2": "192.0.2.11"}}, fmt.Sprintf(
 		"dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 60s, ttl_ramp: 1s}]}]}", at))
 	write(t, filepath.Join(filepath.Dir(s.file), "example.com.zone"), zoneText)
-	text, err := os.ReadFile(s.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	with := string(text)
-	for name, address := range map[string]string{"core1": "192.0.2.10", "core2": "192.0.2.11"} {
-		with = strings.Replace(with, "{name: "+name+",", "{name: "+name+", addresses: ["+address+"],", 1)
-	}
-	write(t, s.file, with)
 	s.start()
 	s.expectServing("core1")
 	return s, core1, core2, at

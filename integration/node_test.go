@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"sync"
 	"syscall"
 	"testing"
@@ -87,8 +86,9 @@ const childSpec = "UNDERSTUDY_CHILD"
 // child is a node in a process of its own, which can be killed with -9 and
 // stopped. It keeps its port and its count of requests over that.
 type child struct {
-	t   *testing.T
-	log *output
+	t      *testing.T
+	log    *output
+	inside *host // where it runs, nil: where the test does
 
 	mu    sync.Mutex // one order at a time; guards the fields below
 	birth birth
@@ -127,7 +127,7 @@ func (c *child) Start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cmd := exec.Command(self)
+	cmd := c.inside.command(self)
 	cmd.Env = append(os.Environ(), childSpec+"="+string(spec))
 	cmd.Stderr = c.log
 	in, err := cmd.StdinPipe()

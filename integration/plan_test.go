@@ -15,6 +15,7 @@ type plan struct {
 	nodes  []node            // in order of succession
 	manual []string          // nodes that only a person may choose
 	url    map[string]string // by node: where its traffic goes, if not where its pages are
+	names  map[string]string // by node: the address that the name server answers; of a sidecar only
 	probe  map[string]string // what differs from quick
 	group  []string          // further lines of the group
 	app    []string          // further lines of the option understudy

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,7 +78,8 @@ func (s *sidecar) configure() {
 		if traffic := s.plan.url[n.Name()]; traffic != "" {
 			url = traffic
 		}
-		nodes = append(nodes, fmt.Sprintf("{name: %s, url: %q, probe_url: %q, manual: %t}", n.Name(), url, n.URL(), slices.Contains(s.plan.manual, n.Name())))
+		nodes = append(nodes, fmt.Sprintf("{name: %s, url: %q, probe_url: %q, manual: %t, addresses: [%s]}",
+			n.Name(), url, n.URL(), slices.Contains(s.plan.manual, n.Name()), s.plan.names[n.Name()]))
 	}
 	settings := maps.Clone(quick)
 	maps.Copy(settings, s.plan.probe)
@@ -118,7 +118,7 @@ func (s *sidecar) start() {
 // launch runs the process.
 func (s *sidecar) launch() {
 	s.t.Helper()
-	cmd := exec.Command(understudy, "sidecar", "--config", s.file)
+	cmd := s.inside.command(understudy, "sidecar", "--config", s.file)
 	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	s.process = run(s.t, cmd)

@@ -81,6 +81,7 @@ func (e *Engine) servePage(w http.ResponseWriter, page ha.Page) {
 	if state == ha.Active && s.Member.Served > 0 {
 		h.Set(epochHeader, strconv.FormatUint(s.Member.Served, 10))
 	}
+	h.Set(profileHeader, s.machine.Profile.String())
 	if s.Broken == "" {
 		text, _ := json.Marshal(report) // of numbers and words
 		h.Set(reportHeader, string(text))

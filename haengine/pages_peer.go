@@ -17,8 +17,9 @@ import (
 
 // Headers of the status pages.
 const (
-	epochHeader  = "X-Understudy-Epoch"  // of an Active node: the epoch at which it serves
-	reportHeader = "X-Understudy-Report" // the whole ha.Report as JSON, for the peer
+	epochHeader   = "X-Understudy-Epoch"   // of an Active node: the epoch at which it serves
+	profileHeader = "X-Understudy-Profile" // documented or safe: whether that epoch is a lease's
+	reportHeader  = "X-Understudy-Report"  // the whole ha.Report as JSON, for the peer
 )
 
 // Pages is a Peer that tells of itself by its two status pages alone. It can be

@@ -68,7 +68,7 @@ func (c *Checker) Check(pages []ha.Page) ha.Reading {
 func (c *Checker) reading(f finding, began time.Time) ha.Reading {
 	return ha.Reading{
 		Node: c.node, State: f.state, Cause: f.cause, Page: cut(f.words), Detail: cut(f.detail),
-		Epoch: f.epoch, At: began, Took: time.Since(began),
+		Epoch: f.epoch, Safe: f.safe, At: began, Took: time.Since(began),
 	}
 }
 

@@ -40,6 +40,7 @@ type finding struct {
 	words  string
 	detail string
 	epoch  uint64
+	safe   bool
 }
 
 // find does the whole get. The connection and what it was heard with stay for
@@ -124,7 +125,7 @@ func (g *get) converse(stream net.Conn) finding {
 	if err := g.ear.readHead(); err != nil {
 		return g.failed(err)
 	}
-	f := finding{epoch: g.ear.epoch()}
+	f := finding{epoch: g.ear.epoch(), safe: g.ear.safe()}
 	if f.cause, f.detail = g.ear.judgeHead(); f.cause != "" {
 		return f
 	}

@@ -123,6 +123,9 @@ func (e *ear) epoch() uint64 {
 	return epoch
 }
 
+// safe says whether the node's engine says that it runs profile safe.
+func (e *ear) safe() bool { return string(e.resp.Header.Peek("X-Understudy-Profile")) == "safe" }
+
 // came gives what was received and not understood.
 func (e *ear) came() string {
 	b, _ := e.in.Peek(e.in.Buffered())

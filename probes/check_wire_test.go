@@ -254,6 +254,23 @@ func TestAnEpochIsANumberOrNothing(t *testing.T) {
 	}
 }
 
+func TestOnlyTheWordSafeIsTheProfileSafe(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"":                                     false,
+		"X-Understudy-Profile: safe\r\n":       true,
+		"x-understudy-profile:  safe \r\n":     true,
+		"X-Understudy-Profile: documented\r\n": false,
+		"X-Understudy-Profile: Safe\r\n":       false,
+		"X-Understudy-Profile: safer\r\n":      false,
+		"X-Understudy-Profile: \r\n":           false,
+	} {
+		if r := checker(t, says(t, "HTTP/1.1 200 OK\r\n"+header+"\r\n"+okStatus)).Check(statusPage); r.Safe != want {
+			t.Errorf("%q: got %t", header, r.Safe)
+		}
+	}
+}
+
 func TestWhatANodeSaysIsCutAndPrints(t *testing.T) {
 	t.Parallel()
 	rude := "\x1b[31m\x00\u202e" + strings.Repeat("\xffä", 10_000)

@@ -134,7 +134,7 @@ func (l *loop) adopt(p Plan) {
 
 // observe takes in one reading.
 func (l *loop) observe(f found) {
-	r, s := f.Reading, f.schedule
+	r, s := ha.Believe(l.traffic, l.view, f.Reading), f.schedule
 	if l.next[r.Node] != s {
 		return
 	}

@@ -19,7 +19,7 @@ func Show(s ha.Situation) Group {
 		Decision: Decision{verbs[d.Verb], d.Reason, d.Row, d.To, d.About, showAlarm(d.Alarm)},
 		Queue:    queues[s.Queue],
 		Changed:  showChanged(t),
-		Rules:    showRules(s.Rules),
+		Rules:    showRules(s.Rules, s.View),
 		Nodes:    []Node{},
 	}
 	if d.Reason == ha.NotStored { // the rule would move traffic, but cannot
@@ -89,10 +89,12 @@ func showHold(h *ha.Hold, now time.Time) *Hold {
 	return &Hold{h.Owner, h.Reason, utc(h.Since), utc(h.Until), h.Overdue(now)}
 }
 
-func showRules(r ha.Rules) Rules {
-	policy := r.OnPromoted
-	if policy == "" {
-		policy = ha.PromotedWait
+func showRules(r ha.Rules, v ha.View) Rules {
+	policy := r.Promoted(ha.Reading{})
+	for _, s := range v {
+		if s.Last.Safe {
+			policy = r.Promoted(s.Last)
+		}
 	}
 	return Rules{
 		Fall: r.Fall, Rise: r.Rise,

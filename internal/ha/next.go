@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -40,7 +41,7 @@ func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
 
 // stay is rows 1 to 3: the serving node is available and nothing moves.
 func stay(t Traffic, v View, serving Sight, rules Rules, now time.Time) Decision {
-	if rival := v.rival(t.Serving); rival != "" {
+	if rival := cmp.Or(v.rival(t.Serving), v.stale(t.Serving)); rival != "" {
 		return Decision{Stay, DualActive, 1, "", rival, Alarmed}
 	}
 	standby := serving.Since
@@ -96,11 +97,12 @@ func promoted(t Traffic, v View, next Sight, rules Rules) bool {
 	if slices.Contains(rules.Manual, next.Node) {
 		return false
 	}
-	switch rules.OnPromoted {
+	switch rules.Promoted(next.Last) {
 	case PromotedFollow:
 		return v.Of(t.Serving).Noted && next.AtMiss == Standby
 	case PromotedEpoch:
-		return next.Last.Epoch > max(t.NodeEpochs[t.Serving], v.Of(t.Serving).Last.Epoch)
+		_, before := highest(t, v, next.Node)
+		return next.Last.Epoch > before
 	}
 	return false
 }

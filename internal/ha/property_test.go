@@ -61,7 +61,7 @@ func drawReading(t *rapid.T, node string, at time.Time) ha.Reading {
 	r := ha.Reading{
 		Node: node, State: ha.State(rapid.SampledFrom([]int{0, 0, 1, 1, 2, 2}).Draw(t, "state")), At: at,
 		Took:  time.Duration(rapid.IntRange(0, 2).Draw(t, "took")) * time.Second / 2,
-		Epoch: rapid.Uint64Range(0, 4).Draw(t, "epoch"),
+		Epoch: rapid.Uint64Range(0, 4).Draw(t, "epoch"), Safe: rapid.IntRange(0, 3).Draw(t, "safe") == 0,
 	}
 	if r.State == ha.NotAvailable {
 		r.Cause = ha.Timeout
@@ -102,7 +102,7 @@ func drawView(t *rapid.T, tr ha.Traffic, fall int) ha.View {
 	slices.SortStableFunc(readings, func(a, b ha.Reading) int { return a.At.Compare(b.At) })
 	v := ha.NewView(tr.Order)
 	for _, r := range readings {
-		v = v.Observe(r, tr.Serving, fall)
+		v = v.Observe(ha.Believe(tr, v, r), tr.Serving, fall)
 		if rapid.IntRange(0, 9).Draw(t, "doubt") == 0 {
 			v, _ = v.Doubt(rapid.SampledFrom(tr.Order).Draw(t, "node"), r.At)
 		}
@@ -136,11 +136,16 @@ func row(tr ha.Traffic, v ha.View, rules ha.Rules) int {
 	for first < len(after) && down(after[first]) {
 		first++
 	}
-	followed := rules.OnPromoted == ha.PromotedFollow && is(0, func(n string) bool { return v.Of(n).AtMiss == ha.Standby }) ||
-		rules.OnPromoted == ha.PromotedEpoch && is(0, func(n string) bool {
-			return v.Of(n).Last.Epoch > tr.NodeEpochs[tr.Serving] && v.Of(n).Last.Epoch > serving.Last.Epoch
-		})
-	isActive := func(n string) bool { return n != tr.Serving && reads(n, ha.Active) }
+	proven := func(n string) bool {
+		return (rules.OnPromoted == ha.PromotedEpoch || rules.OnPromoted == "" && v.Of(n).Last.Safe) &&
+			!slices.ContainsFunc(tr.Order, func(o string) bool {
+				return o != n && max(tr.NodeEpochs[o], v.Of(o).Last.Epoch) >= v.Of(n).Last.Epoch
+			})
+	}
+	followed := is(0, proven) || rules.OnPromoted == ha.PromotedFollow && is(0, func(n string) bool { return v.Of(n).AtMiss == ha.Standby })
+	isActive := func(n string) bool {
+		return n != tr.Serving && (reads(n, ha.Active) || v.Of(n).Last.Cause == ha.Stale)
+	}
 	standby := now.Sub(serving.Since) > rules.PromotionTime && now.Sub(tr.Since) > rules.PromotionTime
 	rows := []bool{
 		0:  tr.Serving == "",
@@ -205,7 +210,7 @@ func TestTrafficMovesOnlyDownTheOrderAndOnlyOntoAReadyNode(t *testing.T) {
 			t.Fatalf("%+v on an old reading", d)
 		case slices.Contains(rules.Manual, d.To):
 			t.Fatalf("%+v to a node for a person only", d)
-		case target.Last.State != ha.Standby && (d.Row != 9 || to != from+1 || rules.OnPromoted == ha.PromotedWait || rules.OnPromoted == ""):
+		case target.Last.State != ha.Standby && (d.Row != 9 || to != from+1 || rules.OnPromoted == ha.PromotedWait || rules.OnPromoted == "" && !target.Last.Safe):
 			t.Fatalf("%+v onto a node that reads %v", d, target.Last.State)
 		}
 		for _, between := range tr.Order[from+1 : to] {
@@ -221,6 +226,34 @@ func TestTrafficMovesOnlyDownTheOrderAndOnlyOntoAReadyNode(t *testing.T) {
 			t.Fatalf("%+v, then %+v without a new reading", d, again)
 		}
 	})
+}
+
+func TestOnlyAnActivePageOfProfileSafeIsNotBelievedAndOnlyBelowAnEpochThatWasSeen(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	rapid.Check(t, func(t *rapid.T) {
+		tr, v, _ := drawGroup(t)
+		said := drawReading(t, rapid.SampledFrom(tr.Order).Draw(t, "node"), now)
+		got := ha.Believe(tr, v, said)
+		seen := uint64(0)
+		for _, s := range v {
+			seen = max(seen, s.Last.Epoch, tr.NodeEpochs[s.Node])
+		}
+		over := said.Safe && said.State == ha.Active && said.Epoch > 0 && said.Epoch < seen
+		if !over {
+			if got != said {
+				t.Fatalf("%+v became %+v", said, got)
+			}
+			return
+		}
+		if got.State != ha.NotAvailable || got.Cause != ha.Stale || got.Detail == "" || got.Epoch != said.Epoch {
+			t.Fatalf("%+v is believed after epoch %d: %+v", said, seen, got)
+		}
+		refused++
+	})
+	if refused == 0 {
+		t.Error("no page was refused")
+	}
 }
 
 func TestAFlapOfFewerMissesThanFallNeverMoves(t *testing.T) {

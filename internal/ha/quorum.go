@@ -122,7 +122,7 @@ func (r Rules) agreed(d Decision, serving Sight, now time.Time) Decision {
 	switch {
 	case d.Verb != FailOver, r.Majority(1+serving.Seconded, serving.Watching):
 		return d
-	case d.Row == 9 && r.OnPromoted == PromotedEpoch && r.LeaseShared:
+	case d.Row == 9 && r.OnPromoted != PromotedFollow && r.LeaseShared:
 		return d
 	case now.Sub(serving.DownAt) < r.Grace():
 		return Decision{Wait, Confirming, d.Row, "", d.To, Silent}

@@ -132,11 +132,14 @@ func (s *stage) do(l taleLine, event string) {
 	}
 }
 
-// observe reads "NODE STATE [took TIME] [epoch N] [begun TIME ago]".
+// observe reads "NODE STATE [safe] [took TIME] [epoch N] [begun TIME ago]".
 func (s *stage) observe(f fact, node string, words []string) {
 	r := ha.Reading{Node: node, At: s.clock}
 	if r.State = stateOf(words[0]); r.State == ha.NotAvailable {
 		r.Cause = ha.Cause(words[0])
+	}
+	if len(words) > 1 && words[1] == "safe" {
+		r.Safe, words = true, words[1:]
 	}
 	for len(words) > 2 {
 		switch words[1] {
@@ -152,7 +155,7 @@ func (s *stage) observe(f fact, node string, words []string) {
 		}
 		words = words[2:]
 	}
-	s.view = s.view.Observe(r, s.traffic.Serving, s.rules.Fall)
+	s.view = s.view.Observe(ha.Believe(s.traffic, s.view, r), s.traffic.Serving, s.rules.Fall)
 	s.traffic, _ = ha.Learn(s.traffic, s.view, s.clock)
 }
 

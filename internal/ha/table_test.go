@@ -270,6 +270,7 @@ type story struct {
 	fresh  string        // of the last reading: "" (now), old, at once
 	once   bool          // it was not read before the last reading
 	epoch  uint64
+	safe   bool
 	doubt  bool
 	hush   bool
 }
@@ -292,7 +293,7 @@ func (s *scene) look(f fact) ha.View {
 	}
 	slices.SortStableFunc(readings, func(a, b ha.Reading) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })
 	for _, r := range readings {
-		view = view.Observe(r, s.traffic.Serving, s.rules.Fall)
+		view = view.Observe(ha.Believe(s.traffic, view, r), s.traffic.Serving, s.rules.Fall)
 	}
 	for _, st := range stories {
 		if st.doubt {
@@ -346,6 +347,8 @@ func (s *scene) story(at, text string) story {
 			st.hush = true
 		case p == "old", p == "at once":
 			st.fresh = p
+		case p == "safe":
+			st.safe = true
 		case p == "read once":
 			st.once = true
 		case word == "was":
@@ -372,7 +375,7 @@ func (s *scene) readings(st story, down time.Time) []ha.Reading {
 	}
 	var all []ha.Reading
 	add := func(state ha.State, at time.Time) {
-		r := ha.Reading{Node: st.node, State: state, At: at, Took: took, Epoch: st.epoch}
+		r := ha.Reading{Node: st.node, State: state, At: at, Took: took, Epoch: st.epoch, Safe: st.safe}
 		if state == ha.NotAvailable {
 			r.Cause = ha.Refused
 		}

@@ -55,7 +55,9 @@ func (h *Hold) Overdue(now time.Time) bool {
 // the rule could see it in Standby.
 type OnPromoted string
 
-// The policies of rows 9 and 10. Empty means PromotedWait.
+// The policies of rows 9 and 10. Empty means PromotedEpoch for a node whose page
+// says that it runs profile safe, where the epoch is proof, and else
+// PromotedWait.
 const (
 	PromotedWait   OnPromoted = "wait"
 	PromotedFollow OnPromoted = "follow"
@@ -78,12 +80,23 @@ type Rules struct {
 }
 
 // DefaultRules are interval 5 s, fast interval 500 ms, timeout 2 s, fall 3,
-// rise 2, promotion time 120 s and wait.
+// rise 2 and promotion time 120 s.
 func DefaultRules() Rules {
 	return Rules{
-		Fall: 3, Rise: 2, PromotionTime: 2 * time.Minute, OnPromoted: PromotedWait,
+		Fall: 3, Rise: 2, PromotionTime: 2 * time.Minute,
 		Interval: 5 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: 2 * time.Second,
 	}
+}
+
+// Promoted gives the policy for an Active next node, given its last reading.
+func (r Rules) Promoted(next Reading) OnPromoted {
+	switch {
+	case r.OnPromoted != "":
+		return r.OnPromoted
+	case next.Safe:
+		return PromotedEpoch
+	}
+	return PromotedWait
 }
 
 // Due gives when the next probe of a node starts: an interval after the start

@@ -14,7 +14,8 @@ type Reading struct {
 	Page   string        `json:"page,omitempty"`   // the words the page said, cut
 	Detail string        `json:"detail,omitempty"` // for people: what failed, cut
 	Epoch  uint64        `json:"node_epoch,omitempty"`
-	At     time.Time     `json:"at"` // when the probe began
+	Safe   bool          `json:"safe,omitempty"` // the page says that the node runs profile safe
+	At     time.Time     `json:"at"`             // when the probe began
 	Took   time.Duration `json:"took"`
 }
 
@@ -165,6 +166,17 @@ func (v View) active() []string {
 func (v View) rival(node string) string {
 	for _, s := range v {
 		if s.active() && s.Node != node {
+			return s.Node
+		}
+	}
+	return ""
+}
+
+// stale gives the first node, other than node, whose last page said Active at
+// an epoch that is over, or "".
+func (v View) stale(node string) string {
+	for _, s := range v {
+		if s.Last.Cause == Stale && s.Node != node {
 			return s.Node
 		}
 	}

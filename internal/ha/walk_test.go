@@ -22,6 +22,7 @@ type server struct {
 	seen  uint64 // the highest version of the data that it has
 	epoch uint64 // of its last promotion
 	hangs bool   // probes of it time out for a while
+	over  bool   // another was promoted while it stood still, which it has not noticed
 }
 
 // A walk is a group, its servers and two watchers that share one Traffic, who
@@ -34,6 +35,7 @@ type walk struct {
 	servers []*server
 	traffic ha.Traffic // the stored one
 	views   []ha.View
+	shown   []uint64  // the highest epoch that each watcher was shown
 	holder  *server   // who was promoted last
 	since   time.Time // when that was
 	trace   []string  // the last steps
@@ -52,7 +54,7 @@ func newWalk(t *testing.T, seed uint64, names []string) *walk {
 	}
 	w.promote(w.servers[0])
 	for range 2 {
-		w.views = append(w.views, ha.NewView(names))
+		w.views, w.shown = append(w.views, ha.NewView(names)), append(w.shown, 0)
 	}
 	for _, s := range w.servers {
 		w.probe(0, s)
@@ -67,7 +69,7 @@ func (w *walk) promote(s *server) {
 	for _, o := range w.servers {
 		epoch = max(epoch, o.epoch)
 	}
-	s.state, s.epoch, w.holder, w.since = ha.Active, epoch+1, s, w.clock
+	s.over, s.state, s.epoch, w.holder, w.since = false, ha.Active, epoch+1, s, w.clock
 }
 
 func (w *walk) chance(percent int) bool { return w.rand.IntN(100) < percent }
@@ -110,6 +112,13 @@ func (w *walk) world() {
 			s.state = ha.Standby
 		}
 		w.say("%s comes back %v", s.name, s.state)
+	case n < 12 && safe && s != w.holder && s.up && s.state == ha.Active: // it wakes up, and notices
+		s.hangs, s.over, s.state = false, false, ha.Standby
+		w.say("%s finds that its lease is over", s.name)
+	case n < 14 && safe && s != w.holder && s.up && s.state == ha.Standby && w.holder.hangs: // its lease runs out
+		w.holder.over = true
+		w.promote(s)
+		w.say("%s promotes itself while the Active stands still", s.name)
 	case n < 15:
 		s.hangs = !s.hangs && w.chance(30)
 	case n < 18 && s.up && s.state == ha.Standby && !led:
@@ -156,13 +165,24 @@ func (w *walk) probe(watcher int, s *server) {
 				r.State, _ = ha.Profile{}.Read(page, body)
 			}
 			if r.State.Available() {
-				r.Cause, r.Epoch = "", s.epoch
+				r.Cause, r.Safe = "", w.rules.OnPromoted == ha.PromotedEpoch
+				if r.State == ha.Active || !r.Safe {
+					r.Epoch = s.epoch
+				}
 				break
 			}
 		}
 	}
 	w.clock = r.End()
-	w.views[watcher] = w.views[watcher].Observe(r, w.traffic.Serving, w.rules.Fall)
+	w.shown[watcher] = max(w.shown[watcher], r.Epoch)
+	believed := ha.Believe(w.traffic, w.views[watcher], r)
+	if believed != r {
+		w.count["not believed"]++
+		if s == w.holder {
+			w.fail("the page of the node that was promoted last is not believed: %s", believed.Detail)
+		}
+	}
+	w.views[watcher] = w.views[watcher].Observe(believed, w.traffic.Serving, w.rules.Fall)
 }
 
 // decide lets a watcher do what the rule says.
@@ -180,6 +200,9 @@ func (w *walk) decide(watcher int) {
 	w.store(was.Epoch, ha.Apply(was, d, v, w.clock))
 	w.say("traffic fails over from %s to %s (%s)", was.Serving, d.To, d.Reason)
 	w.heart(was, d, v)
+	if to := w.server(d.To); d.Reason == ha.FollowedPromoted && w.rules.OnPromoted == ha.PromotedEpoch && to.epoch < w.shown[watcher] {
+		w.fail("traffic followed a node at epoch %d though %d was shown", to.epoch, w.shown[watcher])
+	}
 	if w.store(was.Epoch, ha.Apply(was, d, v, w.clock)) {
 		w.fail("traffic moved twice in one epoch")
 	}
@@ -212,7 +235,7 @@ func (w *walk) heart(was ha.Traffic, d ha.Decision, v ha.View) {
 		w.fail("traffic moved on an old reading")
 	case slices.Contains(w.rules.Manual, d.To):
 		w.fail("traffic moved to a node for a person only")
-	case d.Reason == ha.FollowedPromoted && w.rules.OnPromoted == ha.PromotedEpoch && w.server(d.To) != w.holder && w.since.Before(seen.Last.At):
+	case d.Reason == ha.FollowedPromoted && w.rules.OnPromoted == ha.PromotedEpoch && w.server(d.To) != w.holder && !w.server(d.To).over && w.since.Before(seen.Last.At):
 		w.fail("traffic followed a node that was not promoted later")
 	case d.Reason == ha.FollowedPromoted && w.rules.OnPromoted == ha.PromotedWait:
 		w.fail("traffic followed a node against the policy")

@@ -100,7 +100,8 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 	if !slices.Contains(t.Order, w.To) {
 		return t, &Refusal{BadWish, what, fmt.Sprintf("the group has no node %q; it has %v", w.To, t.Order), "Name one of them.", "understudy status " + t.Group}
 	}
-	if t.Serving == w.To && (t.Adrift == "" || !w.Force) { // by force it is stored that it serves
+	disputed := t.Adrift != "" || v.Of(w.To).Last.Cause == Stale
+	if t.Serving == w.To && !(disputed && w.Force) { // by force it is stored that it serves
 		return t, &Refusal{AlreadyServing, what, w.To + " serves already", "Nothing to do.", "understudy status " + t.Group}
 	}
 	if t.Serving == "" && k.cause != Switched {
@@ -113,6 +114,7 @@ func moveTo(t Traffic, v View, rules Rules, w Wish, k moveKind) (Traffic, error)
 	}
 	next := t.move(w.To, k.cause, v, k.now).by(w)
 	next.Forced, next.Provisional = w.Force, ""
+	next = next.forget(v.Of(w.To).Last)
 	if t.Serving == "" {
 		next.Hold = nil
 		for _, s := range v {

@@ -120,7 +120,9 @@ func sayTraffic(before, t ha.Traffic) string {
 	}
 	add(now.Before(t.QueueUntil), "every request waits")
 	for _, n := range t.Order {
-		add(t.NodeEpochs[n] != before.NodeEpochs[n], "%s showed epoch %d", n, t.NodeEpochs[n])
+		_, known := t.NodeEpochs[n]
+		add(known && t.NodeEpochs[n] != before.NodeEpochs[n], "%s showed epoch %d", n, t.NodeEpochs[n])
+		add(!known && before.NodeEpochs[n] != 0, "what %s showed is forgotten", n)
 	}
 	add(!t.At.Equal(now) && t.Epoch != before.Epoch, "made at another time")
 	if err := t.Check(); err != nil {

@@ -43,6 +43,7 @@ const (
 	Redirect Cause = "redirect" // a 3xx, never followed
 	Reset    Cause = "reset"    // the connection broke, or what came was not HTTP
 	DNS      Cause = "dns"      // the name has no address
+	Stale    Cause = "stale"    // an Active page with an epoch that is over: see Believe
 )
 
 // MaxPage is the most a page may have, in bytes.

@@ -121,11 +121,14 @@ func TestAProbeIsDueAnIntervalAfterTheStartAndNotBeforeTheEnd(t *testing.T) {
 func TestTheDefaultsAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
 	want := ha.Rules{
-		Fall: 3, Rise: 2, PromotionTime: 120 * time.Second, OnPromoted: "wait",
+		Fall: 3, Rise: 2, PromotionTime: 120 * time.Second,
 		Interval: 5 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: 2 * time.Second,
 	}
 	if diff := cmp.Diff(want, ha.DefaultRules()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := want.Promoted(ha.Reading{}); got != ha.PromotedWait {
+		t.Errorf("on_promoted is %s, want wait", got)
 	}
 }
 

@@ -56,6 +56,7 @@ var homes = map[string][]string{
 	"github.com/anishathalye/porcupine":   {inTests},
 	"github.com/caddyserver/caddy/v2":     {"caddymodule", "cmd"},
 	"github.com/cenkalti/backoff/v5":      {"internal/notify"},
+	"github.com/chromedp/cdproto":         {inTests}, // the words that chromedp speaks
 	"github.com/chromedp/chromedp":        {inTests},
 	"github.com/coreos/go-systemd/v22":    {"cmd"},
 	"github.com/emersion/go-sasl":         {inTests},

@@ -64,6 +64,13 @@ func (m *Memory) Pair() {
 	}
 }
 
+// Now is the time of its clock.
+func (m *Memory) Now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now
+}
+
 // Advance lets time pass, and what the rule says with it.
 func (m *Memory) Advance(d time.Duration) {
 	m.mu.Lock()

@@ -1,0 +1,65 @@
+package api
+
+import "strings"
+
+// NodeLook is what a page shows of a node, in words.
+type NodeLook struct {
+	Node
+	Evidence string // the page's words, or what is wrong with it
+	Took     string // how long the last probe took
+	Note     string // what the node is for the group now
+	Read     string // what was read, and when
+	Proof    string // what the last probe brought, others' words in quotes
+}
+
+// Look gives what is known of every node in words, in order of succession.
+func Look(g Group) []NodeLook {
+	looks := make([]NodeLook, len(g.Nodes))
+	for i, n := range g.Nodes {
+		looks[i] = NodeLook{Node: n, Evidence: evidence(n), Note: note(g, n), Read: whyNode(g, n), Proof: whyPage(g, n)}
+		if n.Known() {
+			looks[i].Took = took(n.TookMS)
+		}
+	}
+	return looks
+}
+
+// GroupLook is what a page shows of a group, in words.
+type GroupLook struct {
+	Traffic string // where requests go
+	Armed   string // whether a failover would happen
+	Verdict string // the row in force
+	Hold    string // who holds it, until when and why; empty: nobody
+	Policy  string
+	Timing  string
+	Queue   string
+	Alarms  []string
+}
+
+// LookGroup gives a group in words.
+func LookGroup(g Group) GroupLook {
+	l := GroupLook{
+		Traffic: trafficWords(g), Armed: armedWords(g), Verdict: verdict(g, Paint{}),
+		Policy: whyPolicy(g), Timing: whyTiming(g), Queue: whyQueue(g), Alarms: alarmWords(g),
+	}
+	if g.Hold != nil {
+		l.Hold = holdWords(g)
+	}
+	return l
+}
+
+// Moved says who serves after a change, and who did before if it is another.
+func Moved(c Change) string { return moved(c) }
+
+// By says who made a change.
+func By(c Changed) string { return by(c) }
+
+// Evidences gives what the nodes showed when a change was made, each in a
+// sentence.
+func Evidences(c Change) []string {
+	var all []string
+	for _, r := range c.Evidence {
+		all = append(all, cut(r.Node, 40)+": "+strings.TrimSpace(ReadingWords(r)))
+	}
+	return all
+}

@@ -1,0 +1,100 @@
+package console
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/web/webtest"
+)
+
+// login opens the console as a person does.
+func (d *desk) login(t *testing.T) *webtest.Tab {
+	t.Helper()
+	b := webtest.Open(t)
+	b.Go(d.URL + "/")
+	b.Fill("Name", "anna")
+	b.Fill("Password", password)
+	b.Press("Log in")
+	b.Sees("Groups")
+	return b
+}
+
+func TestAPersonSeesWhyAndMovesTrafficInABrowser(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.day()
+	b := d.login(t)
+	b.Sees("If core1 failed now, traffic would move to core2")
+	b.Shot("console-overview")
+	b.Press("mdm")
+	b.Sees("STAY: serving (row 3).")
+	b.Shot("console-group")
+
+	d.groups.Lose("mdm", "core1")
+	b.Sees("The way back to core1") // by the event stream, nobody has pressed anything
+	b.Sees("failed_over")
+	b.Shot("console-after-failover")
+
+	b.Press("Resume")
+	b.Fill("Reason", "core1 is repaired")
+	b.Press("Show what would happen")
+	b.Sees("Why")
+	b.Shot("console-refused")
+	for range 2 {
+		d.groups.Read("mdm", "core1", ha.Active)
+		d.groups.Read("mdm", "core2", ha.Standby)
+		d.groups.Advance(time.Second)
+	}
+	b.Press("Back to the group")
+	b.Press("Resume")
+	b.Fill("Reason", "core1 is repaired")
+	b.Press("Show what would happen")
+	b.Sees("would be: traffic → core1")
+	b.Shot("console-preflight")
+	b.Fill("Type the node's name", "core2")
+	b.Press("Send clients to core1 now")
+	b.Sees("Type the node's name, core1")
+	b.Fill("Type the node's name", "core1")
+	b.Press("Send clients to core1 now")
+	b.Sees("Done: mdm traffic → core1")
+	s, _ := d.groups.Situation("mdm")
+	if s.Traffic.Serving != "core1" || s.Traffic.Actor != "anna" || s.Traffic.Claimed || s.Traffic.Words != "core1 is repaired" {
+		t.Errorf("the traffic is %+v", s.Traffic)
+	}
+	for _, said := range b.Said() {
+		if strings.Contains(said, "status of 409") || strings.Contains(said, "status of 422") { // the refusals above
+			continue
+		}
+		t.Errorf("the browser says %q", said)
+	}
+}
+
+func TestEveryPageOfTheConsoleHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.day()
+	d.groups.Add("sentry", []string{"s1", "s2"})
+	b := d.login(t)
+	d.groups.Lose("mdm", "core1")
+	pages := []string{"/", "/groups/mdm", "/groups/mdm?days=30", "/groups/sentry", "/groups/mdm/history", "/groups/mdm/hold", "/groups/mdm/switch", "/groups/mdm/reorder", "/users", "/account", "/audit", "/nothing"}
+	for _, page := range pages {
+		b.Go(d.URL + "/console" + page)
+		name := strings.Trim(strings.NewReplacer("/", "-", "?", "-").Replace(page), "-")
+		for _, dark := range []bool{false, true} {
+			b.Dark(dark)
+			b.Axe(page)
+		}
+		b.Shot("console-dark-" + name)
+		b.Dark(false)
+		for _, size := range [][2]int64{{360, 740}, {3840, 2160}} {
+			b.Size(size[0], size[1])
+			b.Narrow(page)
+			if size[0] == 360 || page == "/groups/mdm" {
+				b.Shot("console-" + map[bool]string{true: "360-", false: "4k-"}[size[0] == 360] + name)
+			}
+		}
+		b.Size(1280, 900)
+	}
+}

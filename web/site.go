@@ -140,8 +140,10 @@ func (s *Site) enter(role account.Role, do func(*Visit) error) http.Handler {
 			err = &Refusal{http.StatusBadRequest, "Nothing was done", "the form could not be read, or has more than it may", "Go back and fill it in again.", ""}
 		case v.Session.Role < role:
 			v.Note("was refused at "+r.URL.Path, "", "needs the role "+role.String())
-			err = &Refusal{http.StatusForbidden, "This is not for you", "you are " + v.Session.Role.String() + ", and this takes the role " + role.String(),
-				"Ask an admin to do it, or for the role.", ""}
+			err = &Refusal{
+				http.StatusForbidden, "This is not for you", "you are " + v.Session.Role.String() + ", and this takes the role " + role.String(),
+				"Ask an admin to do it, or for the role.", "",
+			}
 		default:
 			err = do(v)
 		}

@@ -277,6 +277,7 @@ func (l *loop) assess() *ha.Situation {
 	l.weigh()
 	s := ha.Assess(l.traffic, l.view, l.plan.Rules, time.Now())
 	s.UnarmedSince = s.Unarmed(l.situation.Load())
+	s.Votes = l.say()
 	return &s
 }
 

@@ -11,6 +11,8 @@ import (
 // Voter is what a Register also is where several watchers share it: each says
 // what it reads of the serving node, and hears the others.
 type Voter interface {
+	// Name gives this watcher's name among them.
+	Name() string
 	// Watchers gives how many watchers are configured.
 	Watchers() int
 	// Vote publishes what this watcher says of a group. It does not wait.
@@ -68,15 +70,31 @@ func (l *loop) vote() {
 	if l.voter == nil {
 		return
 	}
-	v := ha.Voice(l.traffic, l.view, time.Now())
-	if v.Stance == l.said.Stance && v.Serving == l.said.Serving {
-		v.Since = l.said.Since
-	}
+	v := l.voice()
 	if l.said.Group != "" && v.Same(l.said) {
 		return
 	}
 	l.said = v
 	l.voter.Vote(v)
+}
+
+// voice gives what this watcher says now.
+func (l *loop) voice() ha.Vote {
+	v := ha.Voice(l.traffic, l.view, time.Now())
+	if v.Stance == l.said.Stance && v.Serving == l.said.Serving {
+		v.Since = l.said.Since
+	}
+	return v
+}
+
+// say gives what all watchers say, this one first.
+func (l *loop) say() []ha.Vote {
+	if l.voter == nil {
+		return nil
+	}
+	ours := l.voice()
+	ours.Watcher = l.voter.Name()
+	return append([]ha.Vote{ours}, l.voter.Votes(l.group)...)
 }
 
 // weigh takes what the others say now into the view.
@@ -131,13 +149,4 @@ func (l *loop) drift(a *ha.Adrift) {
 	}
 	l.take(t)
 	l.blocked = true
-}
-
-// Votes gives what the other watchers of the group say, none where this one is
-// alone.
-func (w *Watcher) Votes() []ha.Vote {
-	if voter, shared := voterOf(w.register); shared {
-		return voter.Votes(w.group)
-	}
-	return nil
 }

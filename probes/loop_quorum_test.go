@@ -19,7 +19,8 @@ type hall struct {
 	votes map[string]ha.Vote
 	puts  int
 	ears  map[string]chan struct{}
-	deaf  map[string]bool // watchers that reach nobody
+	deaf  map[string]bool          // watchers that reach nobody
+	wrong map[string]time.Duration // by how much clocks go ahead
 }
 
 // seat is one watcher's place in a hall, and its register.
@@ -31,8 +32,10 @@ type seat struct {
 }
 
 func newHall() *hall {
-	return &hall{votes: map[string]ha.Vote{}, ears: map[string]chan struct{}{}, deaf: map[string]bool{}}
+	return &hall{votes: map[string]ha.Vote{}, ears: map[string]chan struct{}{}, deaf: map[string]bool{}, wrong: map[string]time.Duration{}}
 }
+
+func (s *seat) Name() string { return s.name }
 
 func (s *seat) Watchers() int { return s.size }
 
@@ -40,7 +43,11 @@ func (s *seat) Vote(v ha.Vote) {
 	s.hall.mu.Lock()
 	defer s.hall.mu.Unlock()
 	s.hall.puts++
-	v.Watcher = s.name
+	v.Watcher, v.Since = s.name, v.Since.Add(s.hall.wrong[s.name])
+	v.Nodes = slices.Clone(v.Nodes)
+	for i := range v.Nodes {
+		v.Nodes[i].At = v.Nodes[i].At.Add(s.hall.wrong[s.name])
+	}
 	s.hall.votes[s.name] = v
 	s.hall.signal()
 }
@@ -55,6 +62,15 @@ func (h *hall) signal() {
 		default:
 		}
 	}
+}
+
+// Save stores what a watcher with a wrong clock would.
+func (s *seat) Save(ctx context.Context, was uint64, t ha.Traffic) error {
+	s.hall.mu.Lock()
+	wrong := s.hall.wrong[s.name]
+	s.hall.mu.Unlock()
+	t.At, t.Since = t.At.Add(wrong), t.Since.Add(wrong)
+	return s.memory.Save(ctx, was, t)
 }
 
 func (s *seat) Votes(string) (votes []ha.Vote) {
@@ -197,6 +213,52 @@ func TestAWatcherThatHearsNobodyDecidesNothing(t *testing.T) {
 			t.Errorf("%v when two hear one another again", got)
 		}
 	})
+}
+
+// A clock that is days off changes what people read, and no decision: whatever
+// that watcher says or stores.
+func TestAWatcherWithAWrongClockChangesNoDecision(t *testing.T) {
+	for _, wrong := range []time.Duration{-72 * time.Hour, 72 * time.Hour} {
+		t.Run(wrong.String(), func(t *testing.T) {
+			sites(t, "core1 Active | core2 Standby", 3, func(h *hall, all []site) {
+				h.mu.Lock()
+				h.wrong["a"] = wrong
+				h.mu.Unlock()
+				be := func(node string, state ha.State) {
+					for _, s := range all {
+						s.stage.node(node).be(state)
+					}
+				}
+				expect := func(what string, node string, reason ha.Reason, epoch uint64) {
+					t.Helper()
+					for i, s := range all {
+						if a := s.Situation(); a.Traffic.Serving != node || a.Decision.Reason != reason || a.Traffic.Epoch != epoch {
+							t.Errorf("%s, watcher %d: %s in epoch %d, %+v", what, i, a.Traffic.Serving, a.Traffic.Epoch, a.Decision)
+						}
+					}
+				}
+				all[0].stage.node("core1").be(ha.NotAvailable)
+				all[0].stage.pass(time.Minute)
+				all[0].stage.node("core1").be(ha.Active)
+				all[0].stage.pass(10 * time.Second)
+				expect("it alone saw core1 down", "core1", ha.Serving, 1)
+				reorder, _ := ha.Acts("reorder") // it stores
+				if _, err := all[0].Act(context.Background(), reorder, ha.Wish{Order: []string{"core1", "core2"}, Reason: "a wrong clock", Actor: "ann"}, false); err == nil {
+					t.Error("the same order was taken")
+				}
+				hold, _ := ha.Acts("hold")
+				release, _ := ha.Acts("release")
+				for _, act := range []ha.Act{hold, release} {
+					if _, err := all[0].Act(context.Background(), act, ha.Wish{Reason: "a wrong clock", Actor: "ann"}, false); err != nil {
+						t.Fatal(err)
+					}
+				}
+				be("core1", ha.NotAvailable)
+				all[0].stage.pass(15 * time.Second)
+				expect("core1 is down", "core2", ha.Serving, 4)
+			})
+		})
+	}
 }
 
 func TestCalmWatchersPublishNothing(t *testing.T) {

@@ -21,6 +21,7 @@ func Show(s ha.Situation) Group {
 		Changed:  showChanged(t),
 		Rules:    showRules(s.Rules, s.View),
 		Nodes:    []Node{},
+		Watchers: showWatchers(s),
 	}
 	if d.Reason == ha.NotStored { // the rule would move traffic, but cannot
 		g.Armed, g.ArmedTo, g.ArmedWhy = false, "", ha.NotStored

@@ -50,7 +50,8 @@ type Group struct {
 	Queue    string    `json:"queue"`            // which requests wait: none, unsafe or all
 	Changed  Changed   `json:"changed,omitzero"` // the last change of the traffic
 	Rules    Rules     `json:"rules"`
-	Nodes    []Node    `json:"nodes"` // in order of succession
+	Nodes    []Node    `json:"nodes"`              // in order of succession
+	Watchers *Watchers `json:"watchers,omitempty"` // none: this watcher is alone
 }
 
 // Starting says that not every node has been read, so that nobody serves yet.

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,9 +183,45 @@ func TestAMissingMajorityIsTold(t *testing.T) {
 		name  string
 		after time.Duration
 	}{{"no_quorum_yet", 0}, {"no_quorum", time.Minute}} {
-		g := api.Show(ha.Assess(s.Traffic, s.View, s.Rules, s.At.Add(at.after)))
+		now := ha.Assess(s.Traffic, s.View, s.Rules, s.At.Add(at.after))
+		now.Votes = votes(now)
+		g := api.Show(now)
 		golden(t, at.name, api.Status(g, api.Paint{})+api.Why(g, api.Paint{}))
 	}
+}
+
+// votes are of this watcher, of one that reads the serving node good, and of one
+// that has slept through the last change.
+func votes(s ha.Situation) []ha.Vote {
+	here := ha.Voice(s.Traffic, s.View, s.At.Add(-time.Second))
+	other, late := here, here
+	here.Watcher, other.Watcher, late.Watcher = "front", "names\x1b[2J", "third"
+	other.Stance, late.Epoch, late.Serving = ha.StanceGood, 0, "core2"
+	other.Nodes = []ha.VotedNode{{Node: "core1", State: ha.Active, At: s.At}, {Node: "core2"}}
+	late.Nodes = nil
+	return []ha.Vote{here, other, late}
+}
+
+func TestWatchersAreShownWithTheirVotes(t *testing.T) {
+	t.Parallel()
+	m := apitest.New()
+	m.Pair()
+	s := situation(t, m)
+	if g := api.Show(s); g.Watchers != nil {
+		t.Errorf("a watcher that is alone has watchers: %+v", g.Watchers)
+	}
+	s.Rules.Watchers = 5
+	s.Votes = append(votes(s), ha.Vote{Watcher: "young", Since: s.At})
+	s.Votes[0].Stance = ha.StanceDown
+	w := api.Show(s).Watchers
+	got := fmt.Sprintf("%d of %d, %d of %d:", w.Present, w.Configured, w.For, w.Needed)
+	for _, v := range w.Votes {
+		got += fmt.Sprintf(" %s %s %s %t", v.Watcher, v.Vote, v.Stance, v.Self)
+	}
+	if want := "4 of 5, 1 of 3: front yes down true names\x1b[2J no good false third none good false young none unknown false"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	golden(t, "watchers", api.Status(api.Show(s), api.Paint{}))
 }
 
 func TestHistoryTellsWhoMovedWhatAndWhy(t *testing.T) {

@@ -67,6 +67,10 @@ func (v Vote) Same(o Vote) bool {
 		})
 }
 
+func (v Vote) sameStance(o Vote) bool {
+	return v.Watcher == o.Watcher && v.Stance == o.Stance && v.Serving == o.Serving && v.Epoch == o.Epoch
+}
+
 // Weigh gives the view with what the other watchers say of the serving node.
 // Only a vote for the same serving node and epoch counts.
 func (v View) Weigh(t Traffic, others []Vote) View {

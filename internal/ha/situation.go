@@ -22,6 +22,10 @@ type Situation struct {
 	// UnarmedSince is since when no failover would be possible, without a
 	// hold; zero while one is. See Unarmed.
 	UnarmedSince time.Time
+
+	// Votes are what the watchers say that share the register: ours first,
+	// then the others' by name. None where this watcher is alone.
+	Votes []Vote
 }
 
 // armedWithin is how long a group may be not armed before that alarms.
@@ -58,12 +62,12 @@ func (s *Situation) Alarms() []Reason {
 }
 
 // Same says whether two Situations differ in nothing that a follower acts on
-// or a person is shown at once: traffic, decision, queueing, target, alarms
-// and the state and doubt of every node.
+// or a person is shown at once: traffic, decision, queueing, target, alarms,
+// the state and doubt of every node, and how the watchers would vote.
 func (s *Situation) Same(o *Situation) bool {
 	return s.Traffic.Epoch == o.Traffic.Epoch && s.Decision == o.Decision && s.Queue == o.Queue &&
 		s.Target == o.Target && s.ArmedTo == o.ArmedTo && s.ArmedWhy == o.ArmedWhy &&
-		slices.Equal(s.Alarms(), o.Alarms()) &&
+		slices.Equal(s.Alarms(), o.Alarms()) && slices.EqualFunc(s.Votes, o.Votes, Vote.sameStance) &&
 		slices.EqualFunc(s.View, o.View, func(a, b Sight) bool {
 			return a.Node == b.Node && a.Known() == b.Known() && a.Last.State == b.Last.State &&
 				a.Last.Cause == b.Last.Cause && a.Down() == b.Down() && a.Suspect.Equal(b.Suspect) && a.Silent == b.Silent

@@ -249,9 +249,28 @@ func TestASituationDiffersInWhatAFollowerActsOn(t *testing.T) {
 		"another queueing": {Queue: ha.QueueAll},
 		"an alarm":         {At: now, UnarmedSince: now.Add(-time.Hour)},
 		"another decision": {Decision: ha.Decision{Row: 3}},
+		"a vote":           {Votes: []ha.Vote{{}}},
 	} {
 		if same(s, ha.Situation{}) {
 			t.Errorf("%s is the same", what)
+		}
+	}
+}
+
+func TestASituationDiffersInHowWatchersWouldVote(t *testing.T) {
+	t.Parallel()
+	vote := ha.Vote{Watcher: "a", Epoch: 7, Serving: "core1", Stance: ha.StanceGood}
+	for what, change := range map[string]func(*ha.Vote){
+		"":                    func(v *ha.Vote) { v.Since = now; v.Nodes = []ha.VotedNode{{Node: "core1"}} },
+		"another watcher":     func(v *ha.Vote) { v.Watcher = "b" },
+		"another stance":      func(v *ha.Vote) { v.Stance = ha.StanceDown },
+		"another node serves": func(v *ha.Vote) { v.Serving = "core2" },
+		"another epoch":       func(v *ha.Vote) { v.Epoch = 8 },
+	} {
+		other := vote
+		change(&other)
+		if got := same(ha.Situation{Votes: []ha.Vote{vote}}, ha.Situation{Votes: []ha.Vote{other}}); got != (what == "") {
+			t.Errorf("%q: same is %t", what, got)
 		}
 	}
 }

@@ -41,6 +41,9 @@ func (c *chorus) init() {
 	c.others = map[string]map[string]ha.Vote{}
 }
 
+// Name gives this watcher's name among those who share the register.
+func (e *Etcd) Name() string { return e.config.Watcher }
+
 // Watchers gives how many watchers are configured to share the register.
 func (e *Etcd) Watchers() int { return e.config.Watchers }
 

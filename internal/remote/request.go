@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// Request is what a trusted node may ask for over SSH: a test, or the sender
-// side of rsync for one declared dataset.
+// Request is what a trusted node may ask for over SSH: a test, a session of
+// replication, or the sender side of rsync for one declared dataset.
 type Request struct {
 	Test    bool
+	Session bool
 	Options []string // of rsync, all whitelisted
 	Root    string   // the dataset's folder as it was named, without the slash at its end
 }
@@ -21,7 +22,8 @@ const (
 	mostRequest = 4 << 10
 	mostWords   = 24
 
-	testCommand = "test"
+	testCommand    = "test"
+	sessionCommand = "replicate"
 )
 
 // cluster is the one group of single letters that rsync's client sends. None of
@@ -48,6 +50,8 @@ func ParseRequest(text string) (Request, error) {
 		return Request{}, errors.New("a shell is not allowed")
 	case len(words) == 1 && words[0] == testCommand:
 		return Request{Test: true}, nil
+	case len(words) == 1 && words[0] == sessionCommand:
+		return Request{Session: true}, nil
 	case words[0] != "rsync":
 		return Request{}, fmt.Errorf("%s is not allowed", cut(words[0]))
 	case len(words) < 6 || words[1] != "--server" || words[2] != "--sender":

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,10 +11,12 @@ import (
 	"syscall"
 )
 
-// Served is what Serve found out: what is to be run, if anything.
+// Served is what Serve found out: what is to be run, or whom to connect with, if
+// anything.
 type Served struct {
-	Argv []string // nil: everything is done
-	Root *os.File // keep it open until Argv has run, which names its descriptor
+	Argv   []string // nil: everything is done
+	Root   *os.File // keep it open until Argv has run, which names its descriptor
+	Socket string   // of the engine, for a session of replication: see Relay
 }
 
 // hello is the answer to a test.
@@ -52,6 +55,12 @@ func serve(dir, peer, request string, out io.Writer) (Served, error) {
 	if r.Test {
 		return Served{}, json.NewEncoder(out).Encode(hello{version, site.Name, peer})
 	}
+	if r.Session {
+		if site.Replicate == "" {
+			return Served{}, errors.New("no engine lets its datasets be fetched here; start it with datasets in node.yaml")
+		}
+		return Served{Socket: site.Replicate}, nil
+	}
 	for _, root := range site.Roots {
 		if root.Named != r.Root && root.Real != r.Root {
 			continue
@@ -61,7 +70,7 @@ func serve(dir, peer, request string, out io.Writer) (Served, error) {
 			return Served{}, fmt.Errorf("the dataset at %s cannot be opened: %w", r.Root, err)
 		}
 		argv := append([]string{site.Rsync, "--server", "--sender"}, r.Options...)
-		return Served{append(argv, ".", fmt.Sprintf("/proc/self/fd/%d/", f.Fd())), f}, nil
+		return Served{Argv: append(argv, ".", fmt.Sprintf("/proc/self/fd/%d/", f.Fd())), Root: f}, nil
 	}
 	return Served{}, fmt.Errorf("%s is not a declared dataset's folder", cut(r.Root))
 }

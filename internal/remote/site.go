@@ -21,7 +21,8 @@ type Site struct {
 	Port      uint16    `json:"port"`      // of the engine's API; 0: DefaultPort
 	SSH       SiteSSH   `json:"ssh"`
 	Datasets  []Dataset `json:"datasets,omitempty"`
-	Rsync     string    `json:"rsync"` // empty: /usr/bin/rsync
+	Rsync     string    `json:"rsync"`               // empty: /usr/bin/rsync
+	Replicate string    `json:"replicate,omitempty"` // the engine's socket for sessions of replication
 }
 
 // SiteSSH is how this node is called over SSH.
@@ -157,7 +158,7 @@ func (s Site) check() error {
 		faults = append(faults, fmt.Errorf("ssh user %.40q is no name of a user", s.SSH.User))
 	}
 	for _, f := range []struct{ key, path string }{
-		{"ssh authorized_keys", s.SSH.AuthorizedKeys}, {"program", s.SSH.Program}, {"rsync", s.Rsync},
+		{"ssh authorized_keys", s.SSH.AuthorizedKeys}, {"program", s.SSH.Program}, {"rsync", s.Rsync}, {"replicate", s.Replicate},
 	} {
 		if f.path != "" && !filepath.IsAbs(f.path) {
 			faults = append(faults, fmt.Errorf("%s %q must be an absolute path", f.key, f.path))

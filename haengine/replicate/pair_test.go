@@ -1,0 +1,187 @@
+package replicate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/understudy-ha/understudy/internal/remote"
+)
+
+// TestMain is the tests, or, under another name, what they run.
+func TestMain(m *testing.M) {
+	switch filepath.Base(os.Args[0]) {
+	case "understudy-fake-ssh":
+		if err := fakeSSH(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "refused:", err)
+			os.Exit(77)
+		}
+		os.Exit(0)
+	case "understudy-sink":
+		os.Exit(beSink(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// fakeSSH is ssh, sshd and the forced command in one process: it gets the
+// source's socket and what rsync or a session asks for.
+func fakeSSH(args []string) error {
+	socket := args[0]
+	args = args[1:]
+	if args[0] == "--" {
+		args = args[1:]
+	}
+	q, err := remote.ParseRequest(strings.Join(args[1:], " "))
+	if err != nil {
+		return err
+	}
+	if q.Session {
+		return remote.Relay(socket, "core2", os.Stdin, os.Stdout)
+	}
+	rsync, err := exec.LookPath("rsync")
+	if err != nil {
+		return err
+	}
+	argv := append([]string{"rsync", "--server", "--sender"}, q.Options...)
+	return syscall.Exec(rsync, append(argv, ".", q.Root+"/"), []string{"LC_ALL=C"})
+}
+
+// side is one node of a pair without an engine.
+type side struct {
+	t     testing.TB
+	dir   string
+	tree  string
+	book  *Book
+	facts atomic.Pointer[Facts]
+	set   Set
+}
+
+func newSide(t testing.TB, home, name string) *side {
+	t.Helper()
+	s := &side{t: t, dir: filepath.Join(home, name, "data"), tree: filepath.Join(home, name, "app")}
+	must(t, os.MkdirAll(s.tree, 0o755))
+	var err error
+	s.book, err = OpenBook(s.dir)
+	must(t, err)
+	s.facts.Store(&Facts{Name: name, Release: "1.0", Epoch: 1})
+	s.set = Set{Name: "files", Type: "files", Tree: s.tree, Dataset: NewFiles(s.tree)}
+	return s
+}
+
+// duo is a source and a sink of one tree.
+type duo struct {
+	source, sink *side
+	src          *Source
+	remote       Remote
+	cfg          Config
+}
+
+// quiet drops what is logged, unless the tests are verbose.
+func quiet() *slog.Logger {
+	if testing.Verbose() {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func newDuo(t testing.TB) *duo { return newDuoIn(t, t.TempDir()) }
+
+func newDuoIn(t testing.TB, home string) *duo {
+	t.Helper()
+	if _, err := exec.LookPath("rsync"); err != nil {
+		t.Fatal("these tests need rsync: install it")
+	}
+	d := &duo{source: newSide(t, home, "core1"), sink: newSide(t, home, "core2")}
+	d.source.facts.Store(&Facts{Name: "core1", Release: "1.0", Epoch: 1, Active: true})
+	d.sink.facts.Store(&Facts{Name: "core2", Release: "1.0", Epoch: 1, Standby: true})
+	d.src = &Source{Dir: d.source.dir, Sets: []Set{d.source.set}, Book: d.source.book, Log: quiet(), Facts: d.source.tell}
+	d.serve(t)
+	d.cfg = Config{Dir: d.sink.dir, Sets: []Set{d.sink.set}, Book: d.sink.book, Facts: d.sink.tell, Log: quiet()}
+	return d
+}
+
+// serve lets the source be fetched from.
+func (d *duo) serve(t testing.TB) {
+	t.Helper()
+	must(t, d.src.Open())
+	sockets, err := os.MkdirTemp("", "us") // a socket's path has to be short
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	socket, ssh := filepath.Join(sockets, "s"), filepath.Join(sockets, "understudy-fake-ssh")
+	own, err := os.Executable()
+	must(t, err)
+	must(t, os.Symlink(own, ssh))
+	l, err := net.Listen("unix", socket)
+	must(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = d.src.Listen(ctx, l) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	d.remote = Remote{SSH: ssh, Args: []string{socket}, Address: "127.0.0.1"}
+}
+
+func (s *side) tell(context.Context) (Facts, error) { return *s.facts.Load(), nil }
+
+// be changes what a side tells of itself.
+func (s *side) be(change func(*Facts)) {
+	f := *s.facts.Load()
+	change(&f)
+	s.facts.Store(&f)
+}
+
+func (d *duo) replica(t testing.TB) *Replica {
+	t.Helper()
+	r, err := Open(d.cfg)
+	must(t, err)
+	must(t, r.Recover(t.Context()))
+	return r
+}
+
+// sync runs once and expects a result.
+func (d *duo) sync(t testing.TB, want string, change ...func(*Order)) Report {
+	t.Helper()
+	o := Order{From: "core1", Remote: d.remote}
+	for _, c := range change {
+		c(&o)
+	}
+	got := d.replica(t).Run(t.Context(), o)
+	if got.Result != want {
+		t.Fatalf("got %s: %s, want %s\n%s", got.Result, got.Detail, want, tasks(got))
+	}
+	return got
+}
+
+func tasks(r Report) string {
+	var b strings.Builder
+	for _, one := range r.Tasks {
+		fmt.Fprintf(&b, "%-12s %-8s %-10s %8s  %s\n", one.Name, one.Dataset, one.Result, one.Duration.Round(100_000), one.Detail)
+	}
+	return b.String()
+}
+
+// equalTrees fails the test unless rsync itself finds nothing to do between the
+// two, comparing everything.
+func equalTrees(t testing.TB, a, b string) {
+	t.Helper()
+	out, err := exec.Command("rsync", "-rlptgoHAXn", "--checksum", "--delete", "--modify-window=-1", "--out-format=%i %n", a+"/", b+"/").CombinedOutput()
+	must(t, err)
+	for l := range strings.SplitSeq(string(out), "\n") {
+		if l != "" && !strings.HasPrefix(l, ".d..t") { // times of folders do not matter
+			t.Errorf("differs: %s", l)
+		}
+	}
+}
+
+var _ = io.Discard
+
+func beSink([]string) int { return 2 }

@@ -1,0 +1,339 @@
+package replicate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/understudy-ha/understudy/internal/statefile"
+)
+
+// rounds is how often what changes while it is copied is copied again.
+const rounds = 3
+
+// stage fetches a tree, verifies it and has it prepared.
+func (p *part) stage(ctx context.Context, contents bool) error {
+	if err := p.open(); err != nil {
+		return err
+	}
+	p.dir = p.stagingDir()
+	if err := p.makeStaging(); err != nil {
+		return err
+	}
+	for round := 1; ; round++ {
+		if err := p.task(ctx, "transfer", p.Name, func(ctx context.Context) (string, error) { return p.transfer(ctx, contents) }); err != nil {
+			return err
+		}
+		done := false
+		err := p.task(ctx, "verify", p.Name, func(ctx context.Context) (detail string, err error) {
+			done, detail, err = p.verify(ctx, round == rounds)
+			return detail, err
+		})
+		if err != nil {
+			return err
+		}
+		if done {
+			break
+		}
+	}
+	return p.task(ctx, "prepare", p.Name, p.prepare)
+}
+
+// makeStaging makes an empty folder where what arrives is staged.
+func (p *part) makeStaging() error {
+	if err := statefile.MakeDir(filepath.Dir(p.dir), 0o700); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(p.dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		return err
+	}
+	return Room(p.dir, max(0, p.source.Bytes-p.live.Bytes))
+}
+
+// transfer runs rsync. What did not change is linked to the tree in force, or
+// to what an earlier run has left.
+func (p *part) transfer(ctx context.Context, contents bool) (string, error) {
+	var last transferred
+	f := fetch{
+		remote: p.order.Remote, from: p.offer.Tree, to: p.dir, exclude: p.Exclude, owners: p.owners, plain: p.Tree == "", contents: contents,
+		progress: func(t transferred) {
+			last = t
+			total := p.source.Bytes
+			p.advance(t.files, t.bytes, total)
+		},
+	}
+	for _, like := range []string{p.Tree, p.record.Dump, p.record.Left} {
+		if _, err := inode(like); like != "" && err == nil {
+			f.like = append(f.like, like)
+		}
+	}
+	err := f.run(ctx)
+	if errors.Is(err, errVanished) {
+		err = nil // the next walk of the source tells which
+	}
+	return fmt.Sprintf("%d files, %s", last.files, size(last.bytes)), err
+}
+
+// verify compares what arrived with the source, as far as that holds still. It
+// is done if all is well; otherwise what is not is removed, and fetched again.
+func (p *part) verify(ctx context.Context, last bool) (done bool, detail string, err error) {
+	if err := p.walkThere(ctx); err != nil {
+		return false, "", err
+	}
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return false, "", err
+	}
+	defer root.Close()
+	moving := map[string]bool{}
+	var changed []string
+	for _, list := range [][][]byte{p.source.New, p.source.Changed, p.source.Gone} {
+		for _, path := range list {
+			moving[string(path)] = true
+		}
+	}
+	for _, path := range p.source.Changed {
+		if !patterns(p.Volatile).matchBelow(string(path)) {
+			changed = append(changed, string(path))
+		}
+	}
+	switch {
+	case len(moving) > 0 && !last:
+		return false, fmt.Sprintf("%d changed while they were copied: again", len(moving)), p.remove(root, moving)
+	case len(changed) > 0:
+		return false, "", fmt.Errorf("%d files keep changing while they are copied, like %s: name them as volatile if a torn copy of them does no harm, or sync when less is written", len(changed), quoted(changed[0]))
+	}
+	unsettled := map[string]bool{} // nobody misses what came or went after the run began
+	for _, path := range append(slices.Clone(p.source.New), p.source.Gone...) {
+		unsettled[string(path)] = true
+	}
+	if err := p.remove(root, unsettled); err != nil {
+		return false, "", err
+	}
+	return p.verifyStill(ctx, root, last, moving)
+}
+
+// verifyStill compares names and sizes of everything that did not move, and the
+// contents of everything that is not the very file that is in force already.
+func (p *part) verifyStill(ctx context.Context, root *os.Root, last bool, moving map[string]bool) (bool, string, error) {
+	path := filepath.Join(p.Dir, p.Name+".manifest")
+	defer os.Remove(path)
+	var before *against
+	var deleted int64
+	if p.Tree != "" {
+		if err := p.manifestOf(ctx, p.Tree, path); err != nil {
+			return false, "", err
+		}
+		m, err := openManifest(path)
+		if err != nil {
+			return false, "", err
+		}
+		defer m.close()
+		before = &against{m: m, skip: func(e entry) error {
+			if e.kind == file {
+				deleted++
+			}
+			return nil
+		}}
+	}
+	s := newSum()
+	c := &contents{part: p}
+	w := walk{root: p.dir, owners: p.owners, plain: p.Tree == "", exclude: p.Exclude, visit: func(e entry) error {
+		if moving[e.path] {
+			return nil
+		}
+		s.add(e)
+		return c.meet(ctx, e, before)
+	}}
+	err := w.run(ctx)
+	if err == nil {
+		err = c.flush(ctx)
+	}
+	if err == nil && before != nil {
+		err = before.rest()
+	}
+	if err != nil {
+		return false, "", err
+	}
+	return p.judge(root, last, s.totals(), c, deleted)
+}
+
+// judge says what a comparison means.
+func (p *part) judge(root *os.Root, last bool, got Totals, c *contents, deleted int64) (bool, string, error) {
+	switch {
+	case len(c.wrong) > 0 && last:
+		return false, "", fmt.Errorf("the contents of %d files are not those of the source, like %s: look at the disks of both nodes", len(c.wrong), quoted(slices.Sorted(maps.Keys(c.wrong))[0]))
+	case len(c.wrong) > 0:
+		return false, fmt.Sprintf("%d files differ: again", len(c.wrong)), p.remove(root, c.wrong)
+	case got.Root != p.source.Root:
+		return false, "", fmt.Errorf("what arrived is not what the source has: %d entries and %s here, %d and %s there; if the numbers are equal, see that owners, access lists and attributes can be set here", got.Entries, size(got.Bytes), p.source.Entries, size(p.source.Bytes))
+	case p.Tree != "" && !p.first && !p.order.AcceptDeletions && mass(deleted, p.live.Files):
+		return false, "", deletions(p.Tree, p.order.From, deleted, p.live.Files)
+	}
+	return true, fmt.Sprintf("%d entries; contents of %d files, %s", got.Entries, c.files, size(c.bytes)), nil
+}
+
+// remove takes paths out of what is staged, so that they are fetched anew: a
+// file that is linked to the one in force must not be changed through the link.
+// A path from the source leads nowhere else, for root does not.
+func (p *part) remove(root *os.Root, paths map[string]bool) error {
+	list := slices.SortedFunc(maps.Keys(paths), func(a, b string) int { return order(b, a) })
+	for _, path := range list {
+		if path == "" {
+			continue
+		}
+		info, err := root.Lstat(path)
+		if err != nil {
+			continue
+		}
+		if err := root.Remove(path); err != nil && !info.IsDir() {
+			return err
+		}
+	}
+	return nil
+}
+
+// contents compares the contents of files on both sides, many at a time.
+type contents struct {
+	*part
+	paths [][]byte
+	size  int64
+	files int64
+	bytes int64
+	wrong map[string]bool
+}
+
+// A batch is asked about at once.
+const (
+	mostBatch  = 2000
+	bytesBatch = 512 << 20
+)
+
+// meet takes an entry of what is staged.
+func (c *contents) meet(ctx context.Context, e entry, before *against) error {
+	if before != nil {
+		was, err := before.find(e.path)
+		if err != nil {
+			return err
+		}
+		if was != nil && was.kind == e.kind && was.inode == e.inode {
+			return nil
+		}
+	}
+	if e.kind != file {
+		return nil
+	}
+	c.paths = append(c.paths, []byte(e.path))
+	if c.size += e.size; len(c.paths) < mostBatch && c.size < bytesBatch {
+		return nil
+	}
+	return c.flush(ctx)
+}
+
+func (c *contents) flush(ctx context.Context) error {
+	if len(c.paths) == 0 {
+		return nil
+	}
+	here, there, err := c.ask(ctx, false)
+	if err == nil && !bytes.Equal(here.All, there.All) {
+		here, there, err = c.ask(ctx, true)
+		c.differ(here, there)
+	}
+	c.files += here.Files
+	c.bytes += here.Bytes
+	c.advance(c.files, c.bytes, 0)
+	c.paths, c.size = nil, 0
+	return err
+}
+
+func (c *contents) differ(here, there digests) {
+	for i, path := range c.paths {
+		if i >= len(here.Each) || i >= len(there.Each) || !bytes.Equal(here.Each[i], there.Each[i]) {
+			if c.wrong == nil {
+				c.wrong = map[string]bool{}
+			}
+			c.wrong[string(path)] = true
+		}
+	}
+}
+
+func (c *contents) ask(ctx context.Context, each bool) (here, there digests, err error) {
+	return c.readBoth(ctx, request{Do: "digest", Dataset: c.Name, Paths: c.paths, Each: each}, func(ctx context.Context, r *reader) (digests, error) {
+		return r.named(ctx, c.paths, each)
+	})
+}
+
+// prepare has the dataset make what can be switched.
+func (p *part) prepare(ctx context.Context) (string, error) {
+	if p.Tree != "" {
+		if err := carry(p.Tree, p.dir, p.Exclude); err != nil {
+			return "", fmt.Errorf("take over what belongs to this node: %w", err)
+		}
+	}
+	got, err := p.Dataset.Prepare(ctx, Staged{Generation: p.number, Dir: p.dir, Offer: p.offer.Offer, Source: p.order.From})
+	if err != nil {
+		return "", err
+	}
+	if !maps.Equal(got.Counts, p.offer.Counts) {
+		return "", fmt.Errorf("the counts differ: %s", countsDiffer(p.offer.Counts, got.Counts))
+	}
+	p.changes = append(p.changes, Change{p.Name, p.number, got.Data})
+	p.staged = append(p.staged, p.dir)
+	if p.Tree == "" {
+		p.record.Dump, p.record.Digest, p.record.Root, p.record.Counts, p.record.Left = p.dir, p.offer.Digest, p.source.Root, p.offer.Counts, ""
+		return got.Detail, nil
+	}
+	return got.Detail, p.settle(p.dir)
+}
+
+// countsDiffer names the first counts that are not the same.
+func countsDiffer(there, here map[string]int64) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(merged(there, here))) {
+		if a, b := there[name], here[name]; a != b {
+			all = append(all, fmt.Sprintf("%s %d here, %d on the source", quoted(name), b, a))
+		}
+	}
+	return strings.Join(all[:min(len(all), 5)], "; ")
+}
+
+func merged(a, b map[string]int64) map[string]int64 {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]int64{}
+	}
+	maps.Copy(all, b)
+	return all
+}
+
+// bringDump brings a dump, unless its digest says that nothing has changed.
+func (p *part) bringDump(ctx context.Context) error {
+	same := false
+	err := p.task(ctx, "compare", p.Name, func(context.Context) (string, error) {
+		p.first = p.record.Counts == nil
+		if p.offer.Digest != "" && p.offer.Digest == p.record.Digest && !p.order.Full {
+			same = true
+			return "no changes", nil
+		}
+		if p.first || p.order.AcceptDeletions {
+			return "differs", nil
+		}
+		return "differs", rows(p.Name, p.order.From, p.offer.Counts, p.record.Counts)
+	})
+	if err != nil || same {
+		return err
+	}
+	if err := p.walkThere(ctx); err != nil {
+		return err
+	}
+	return p.stage(ctx, false)
+}

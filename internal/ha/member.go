@@ -45,7 +45,6 @@ type Member struct {
 	Asked     bool // a person wants this promotion
 	Returning bool // it was Active and comes back by itself
 	Handing   bool // it has asked the peer to step down, for traffic is here
-	PeerHeard bool // its engine answered the last heartbeat
 	PeerFirst bool // the peer answers, stands by or is coming, and this node served last
 	Resting   bool // a start failed; HELD does not try again before its retry
 	Failed    bool // its last start failed, so that it asks no peer that is well to make room
@@ -66,6 +65,7 @@ type Report struct {
 	Served  uint64 `json:"served"`            // the highest epoch at which it opened its door
 	Reign   uint64 `json:"reign"`             // the epoch at which it was promoted last
 	Coming  bool   `json:"coming,omitempty"`  // it is about to be Active
+	Asks    bool   `json:"asks,omitempty"`    // it was Active and asks whether it may be so again
 	Runs    bool   `json:"runs,omitempty"`    // its application does, or may: it starts, stops or fails
 	Yielded bool   `json:"yielded,omitempty"` // it has stepped down
 	Off     bool   `json:"off,omitempty"`     // High Availability is disabled there
@@ -106,6 +106,7 @@ func (mc *Machine) Report(m Member, now Instant) Report {
 		Served:  m.Served,
 		Reign:   m.Reign,
 		Coming:  coming(m.Phase),
+		Asks:    m.Phase == InGate,
 		Runs:    m.Phase >= InPromoting && m.Phase <= InDemoting,
 		Yielded: m.Phase == OutYielded,
 		Off:     m.Phase == InOff,
@@ -114,7 +115,7 @@ func (mc *Machine) Report(m Member, now Instant) Report {
 
 // coming says whether a node in a phase is about to be Active.
 func coming(p Phase) bool {
-	return p == InFencing || p == InWaiting || p == InTaking || p == InPromoting || p == InRecording
+	return p == InLooking || p == InFencing || p == InWaiting || p == InTaking || p == InPromoting || p == InRecording
 }
 
 // State gives what the pages say at an instant. A node that was frozen looks at
@@ -131,7 +132,7 @@ func (mc *Machine) State(m Member, now Instant) State {
 		if mc.alone(m) {
 			return Active
 		}
-	case InStandby, InSuspect, InDeciding, InFencing, InHeld:
+	case InStandby, InSuspect, InDeciding, InLooking, InFencing, InHeld:
 		return Standby
 	case InWaiting, InTaking: // it may come from NotAvailable and fall back there
 		if m.Back == InHeld {

@@ -31,9 +31,10 @@ const (
 	IfOvertaken        // comes back by itself and is superseded
 	IfHigher           // another node serves at a higher epoch than this one's
 	IfNewer            // the epoch has changed since the person's wait began
-	IfPeerHeard        // the engine of the peer answered the last heartbeat
 	IfPeerServes       // the peer says that its application runs, or may
 	IfPeerComing       // the peer says that, or that it is about to be Active
+	IfPeerWell         // the peer says that it is Active
+	IfPeerReturns      // the peer says that it is about to be Active, or asks whether it may
 	IfYielded          // the peer says that it has stepped down
 	IfMine             // the answer is about the newest attempt, or the present epoch
 	IfFresh            // the lease was sent for recently enough to serve by it
@@ -84,14 +85,15 @@ var condTable = [conds]struct {
 	IfAsked:     {"asked", func(l look) bool { return l.m.Asked }},
 	IfLastHere:  {"last here", func(l look) bool { return l.m.Served >= l.m.Seen && l.m.Served >= l.m.Epoch }},
 
-	IfSuperseded: {"superseded", func(l look) bool { return l.m.Seen > l.m.Served }},
-	IfOvertaken:  {"overtaken", func(l look) bool { return l.m.Returning && l.m.Seen > l.m.Served }},
-	IfHigher:     {"higher epoch", func(l look) bool { return l.m.Seen > l.m.Epoch }},
-	IfNewer:      {"newer epoch", func(l look) bool { return l.m.WaitEpoch != 0 && max(l.e.Epoch, l.m.Seen) > l.m.WaitEpoch }},
-	IfPeerHeard:  {"peer heard", func(l look) bool { return l.m.PeerHeard }},
-	IfPeerServes: {"peer serves", func(l look) bool { return l.e.Peer.Runs }},
-	IfPeerComing: {"peer coming", func(l look) bool { return l.e.Peer.Coming || l.e.Peer.Runs }},
-	IfYielded:    {"peer yielded", func(l look) bool { return l.e.Peer.Yielded }},
+	IfSuperseded:  {"superseded", func(l look) bool { return l.m.Seen > l.m.Served }},
+	IfOvertaken:   {"overtaken", func(l look) bool { return l.m.Returning && l.m.Seen > l.m.Served }},
+	IfHigher:      {"higher epoch", func(l look) bool { return l.m.Seen > l.m.Epoch }},
+	IfNewer:       {"newer epoch", func(l look) bool { return l.m.WaitEpoch != 0 && max(l.e.Epoch, l.m.Seen) > l.m.WaitEpoch }},
+	IfPeerServes:  {"peer serves", func(l look) bool { return l.e.Peer.Runs }},
+	IfPeerComing:  {"peer coming", func(l look) bool { return l.e.Peer.Coming || l.e.Peer.Runs }},
+	IfPeerWell:    {"peer well", func(l look) bool { return l.e.Peer.State == Active }},
+	IfPeerReturns: {"peer returns", func(l look) bool { return l.e.Peer.Coming || l.e.Peer.Asks }},
+	IfYielded:     {"peer yielded", func(l look) bool { return l.e.Peer.Yielded }},
 
 	IfMine:     {"mine", look.mine},
 	IfFresh:    {"fresh", func(l look) bool { return l.e.Sent.After(l.mc.Hold()) > l.now }},

@@ -221,7 +221,7 @@ func (l look) passing(d Do) {
 // one that is out to where it is. One at its gate that has no lease is isolated.
 func (l look) back() {
 	switch l.m.Phase {
-	case InStandby, InSuspect, InDeciding, InFencing, InHeld:
+	case InStandby, InSuspect, InDeciding, InLooking, InFencing, InHeld:
 		l.m.Back = InHeld
 	case InGate:
 		if l.m.Back = OutIsolated; l.mc.Profile == Documented {

@@ -24,9 +24,15 @@ func Events() []On {
 	return all
 }
 
-// leased says whether only a node with a lease gets into a phase.
-func leased(p Phase) bool {
-	return p == InTaking || p == InRecording || p == OutIsolated || p == OutWentBack
+// foreignTo says whether a node of a profile never gets into a phase.
+func (p Phase) foreignTo(s Safety) bool {
+	switch p {
+	case InTaking, InRecording, OutIsolated, OutWentBack:
+		return s == Documented
+	case InLooking:
+		return s == Safe
+	}
+	return false
 }
 
 // told says whether a node of a profile is ever told an event.
@@ -72,7 +78,7 @@ func (t Table) Text(s Safety) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "The node's machine, profile %v: %d phases, %d events. Whatever changes what is kept is stored before anything else is done.\n", s, phases, ons)
 	for _, p := range Phases() {
-		if s == Documented && leased(p) {
+		if p.foreignTo(s) {
 			continue
 		}
 		fmt.Fprintf(&out, "\n%v\n", p)
@@ -140,7 +146,7 @@ func (t Table) Mermaid(s Safety) string {
 	}
 	add("[*]", id(InStarting), OnBoot.String())
 	for _, p := range Phases() {
-		if s == Documented && leased(p) {
+		if p.foreignTo(s) {
 			continue
 		}
 		for _, on := range Events() {

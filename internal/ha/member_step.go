@@ -252,7 +252,7 @@ func (l look) hear() {
 	if e.On == OnPeerAsks { // it lives
 		m.Misses = 0
 	}
-	if m.PeerFirst, m.PeerHeard = false, answered; !answered {
+	if m.PeerFirst = false; !answered {
 		return
 	}
 	m.PeerFirst = (e.Peer.State == Standby || e.Peer.Coming) && m.Served >= m.Seen

@@ -4,7 +4,8 @@ import "slices"
 
 // The sets of phases that rows share.
 var (
-	standing  = []Phase{InStandby, InSuspect, InDeciding, InHeld}
+	standing  = []Phase{InStandby, InSuspect, InDeciding, InLooking, InHeld}
+	counting  = []Phase{InStandby, InSuspect, InDeciding, InHeld} // heartbeats, and the fronts' decisions
 	promoting = []Phase{InPromoting, InRecording}
 	running   = []Phase{InPromoting, InRecording, InActive}
 	out       = []Phase{OutSuperseded, OutIsolated, OutAppFailed, OutYielded, OutWentBack}
@@ -42,6 +43,7 @@ var entries = [phases][]Do{
 	InStandby:     {NoteNoMiss, TimeBeatGood},
 	InSuspect:     {TimeBeatBad},
 	InDeciding:    {TimeBeatBad, TimeHoldStart},
+	InLooking:     {DoLookPeer},
 	InFencing:     {DoFence},
 	InHeld:        {TimeBeatBad, TimeRestStart},
 	InWaiting:     {DoAskStepDown, DoAskRegister, TimeRetryStart, TimeWaitStart},
@@ -68,7 +70,7 @@ var bootRows = []Row{
 	{only(InStarting), on(OnBoot, OnCommitDone), when(Not|IfCommit, IfEnabled, Not|IfOut, IfReturning, IfSafe), To(InDemoting), do(AfterGate), nil, "a restarted engine stops the application and gives up its old lease before it asks for a new one"},
 	{only(InStarting), on(OnBoot, OnCommitDone), when(Not|IfCommit, IfEnabled, Not|IfOut, IfReturning, Not|IfSafe), To(InGate), do(DoCloseDoor), nil, "was Active: asks the peer first, for the peer may have been promoted meanwhile"},
 	{except(only(InStarting)), on(OnBoot), nil, ToStay, nil, nil, "it is running already"},
-	{except(only(InStarting), only(InWaiting), standing), on(OnCommitDone), nil, ToStay, nil, nil, "noted"},
+	{except(only(InStarting), only(InWaiting), counting), on(OnCommitDone), nil, ToStay, nil, nil, "noted"},
 
 	{only(InGate), on(OnPeerSays), when(Not|IfSafe, IfSuperseded), To(InDemoting), do(AfterSuperseded), nil, "Table 1, third row: the Primary is up again, and the peer has served since"},
 	{only(InGate), on(OnPeerSays), when(Not|IfSafe, Not|IfSuperseded, IfPeerComing), ToStay, nil, nil, "the peer is about to be Active; asks again"},

@@ -1,19 +1,17 @@
 package ha
 
-import "slices"
-
 // beatRows: the heartbeat (EPMM guide, Setting up the HA workflow, Step 6, Fail
 // Over Controls). Only a node that stands by has one.
 var beatRows = []Row{
 	{only(InStandby), on(OnBeatDue), nil, ToStay, do(DoBeat), nil, "Heartbeat Interval"},
 	{only(InSuspect, InDeciding, InHeld), on(OnBeatDue), nil, ToStay, do(DoBeat), nil, "Re-check interval"},
 	{only(InActive), on(OnBeatDue), nil, ToStay, do(DoTell, TimeBeatGood), nil, "lets the peer know at which epoch it serves"},
-	{except(standing, only(InActive)), on(OnBeatDue), nil, ToStay, nil, nil, "no heartbeat here"},
+	{except(counting, only(InActive)), on(OnBeatDue), nil, ToStay, nil, nil, "no heartbeat here"},
 
 	{only(InStandby), on(OnBeatGood), nil, ToStay, do(NoteNoMiss, TimeBeatGood), nil, "the peer is well"},
-	{only(InSuspect, InDeciding, InHeld), on(OnBeatGood), nil, To(InStandby), nil, do(DoNotify), "the peer is well again"},
+	{only(InSuspect, InDeciding, InLooking, InHeld), on(OnBeatGood), nil, To(InStandby), nil, do(DoNotify), "the peer is well again"},
 	{only(InFencing, InTaking), on(OnBeatGood), nil, ToStay, do(NoteWell), nil, "too late to turn back, but if the promotion fails the count begins anew"},
-	{except(standing, only(InFencing, InTaking)), on(OnBeatGood), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
+	{except(counting, only(InLooking, InFencing, InTaking)), on(OnBeatGood), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
 	{only(InStandby), on(OnBeatBad), when(Not | IfLastMiss), To(InSuspect), do(NoteMiss), nil, "the first failure: next try after the Re-check interval"},
 	{only(InStandby), on(OnBeatBad), when(IfLastMiss), To(InDeciding), do(NoteMiss), do(DoNotify), "one failure is enough by its settings"},
@@ -25,20 +23,20 @@ var beatRows = []Row{
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, do(NoteMiss, TimeBeatBad), nil, "a guard is against it"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, Not|IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "a person's wait ended here, and too few have failed yet"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again"},
-	{except(standing), on(OnBeatBad), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
+	{except(counting), on(OnBeatBad), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
 	{only(InStandby), on(OnTilt), nil, ToStay, do(NoteNoMiss, NoteTilt), nil, "what a late loop has measured does not count"},
-	{only(InSuspect, InDeciding, InHeld), on(OnTilt), nil, To(InStandby), do(NoteTilt), nil, "what a late loop has measured does not count: counts from the start"},
+	{only(InSuspect, InDeciding, InLooking, InHeld), on(OnTilt), nil, To(InStandby), do(NoteTilt), nil, "what a late loop has measured does not count: counts from the start"},
 	{except(standing), on(OnTilt), nil, ToStay, nil, nil, "nothing is counted here; timers that are over have become events first"},
 }
 
 // trafficRows: the fronts have left the peer (docs/explanation/the-rule.md,
 // rows 7 and 11) or the peer is asked to make room.
 var trafficRows = []Row{
-	{standing, on(OnTrafficCall), nil, ToStay, do(DoAskFronts), nil, "a remembered call does not count: asks every front now"},
-	{except(standing), on(OnTrafficCall), nil, ToStay, nil, nil, "only who stands by can take over"},
-	{standing, on(OnTrafficDecided), when(Not | IfCurrent), ToStay, nil, nil, "the fronts left an earlier epoch of the peer, not the present one"},
-	{standing, on(OnTrafficDecided), when(IfCurrent, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
+	{counting, on(OnTrafficCall), nil, ToStay, do(DoAskFronts), nil, "a remembered call does not count: asks every front now"},
+	{except(counting), on(OnTrafficCall), nil, ToStay, nil, nil, "only who stands by can take over, and is not about to"},
+	{counting, on(OnTrafficDecided), when(Not | IfCurrent), ToStay, nil, nil, "the fronts left an earlier epoch of the peer, not the present one"},
+	{counting, on(OnTrafficDecided), when(IfCurrent, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
 	{only(InStandby, InSuspect), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
 	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, IfFailed), ToStay, nil, nil, "its last start failed and the peer is well: a person decides"},
 	{only(InStandby), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, Not|IfFailed), ToStay, do(NoteHanding, DoPassDecision), nil, "clients cannot reach the peer though this node can: the peer is to make room"},
@@ -47,7 +45,7 @@ var trafficRows = []Row{
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, IfResting), ToStay, nil, nil, "it rests after a failed start, so that the peer may try"},
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, Not|IfResting), To(InDeciding), nil, do(TimeHoldNow), "traffic is here: tries again"},
-	{except(standing), on(OnTrafficDecided), nil, ToStay, nil, nil, "only who stands by can take over"},
+	{except(counting), on(OnTrafficDecided), nil, ToStay, nil, nil, "only who stands by can take over, and is not about to"},
 
 	{only(InActive), on(OnStepDown), when(Not | IfMeant), ToStay, do(DoTell), nil, "about an epoch that is over"},
 	{only(InActive), on(OnStepDown), when(IfMeant, IfFirm), To(InDemoting), do(AfterYielded), do(DoNotify), "the peer will be Active: makes room"},
@@ -61,11 +59,19 @@ var decideRows = []Row{
 	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, do(DoNotify), "If Failure Detected: Keep in Standby; it was notified"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, IfSafe), To(InTaking), do(NoteBack), nil, "asks for the lease"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, IfPeerHeard), To(InWaiting), do(NoteBack, NoteWait), nil, "the peer's engine answers though its application does not: it is to stop that first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfFence, Not|IfSafe, Not|IfPeerHeard), To(InPromoting), do(NoteBack), nil, "Table 1, second row: the Secondary is promoted"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfSafe, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfSafe, Not|IfFence), To(InTaking), do(NoteBack), nil, "asks for the lease"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfSafe), To(InLooking), do(NoteBack), nil, "a last look: the peer may be back since the last heartbeat, and sees from now on that this node is coming"},
 	{except(only(InDeciding)), on(OnHoldOver), nil, ToStay, nil, nil, "no hold runs here"},
+
+	{only(InLooking), on(OnPeerSays), when(IfPeerWell), To(InStandby), nil, do(DoNotify), "the peer is well again"},
+	{only(InLooking), on(OnPeerSays), when(Not|IfPeerWell, IfPeerReturns), To(InStandby), nil, do(DoNotify), "the peer is coming back: it goes first, and the count begins anew"},
+	{only(InLooking), on(OnPeerSays), when(Not|IfPeerWell, Not|IfPeerReturns, Not|IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it"},
+	{only(InLooking), on(OnPeerSays), when(Not|IfPeerWell, Not|IfPeerReturns, IfClear, IfFence), To(InFencing), nil, nil, "the peer's engine answers though its application does not: the fence command first"},
+	{only(InLooking), on(OnPeerSays), when(Not|IfPeerWell, Not|IfPeerReturns, IfClear, Not|IfFence), To(InWaiting), do(NoteWait), nil, "the peer's engine answers though its application does not: it is to stop that first"},
+	{only(InLooking), on(OnPeerSilent), when(Not | IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it"},
+	{only(InLooking), on(OnPeerSilent), when(IfClear, IfFence), To(InFencing), nil, nil, "the fence command first"},
+	{only(InLooking), on(OnPeerSilent), when(IfClear, Not|IfFence), To(InPromoting), nil, nil, "Table 1, second row: the Secondary is promoted"},
 
 	{only(InFencing), on(OnFenced), when(IfSafe), To(InTaking), nil, nil, "the peer is off: asks for the lease"},
 	{only(InFencing), on(OnFenced), when(Not | IfSafe), To(InPromoting), nil, nil, "the peer is off"},
@@ -94,7 +100,7 @@ var decideRows = []Row{
 
 // peerRows: what the peer says, where nothing above has a row for it.
 var peerRows = []Row{
-	{slices.Concat(standing), on(OnPeerAsks), nil, To(InStandby), do(NoteNoMiss), do(DoTell), "the peer is alive and wants to serve: the answer is a promise to count from the start"},
+	{standing, on(OnPeerAsks), nil, To(InStandby), do(NoteNoMiss), do(DoTell), "the peer is alive and wants to serve: the answer is a promise to count from the start"},
 	{running, on(OnPeerAsks), when(IfHigher), To(InDemoting), do(AfterBackOrOut), do(DoTell), "the peer has served at a higher epoch"},
 	{running, on(OnPeerAsks), when(Not | IfHigher), ToStay, do(DoTell), nil, "tells"},
 	{except(standing, running), on(OnPeerAsks), nil, ToStay, do(DoTell), nil, "tells"},
@@ -105,5 +111,5 @@ var peerRows = []Row{
 	{running, on(OnPeerSays), when(IfHigher), To(InDemoting), do(AfterBackOrOut), nil, "the peer has served at a higher epoch"},
 	{running, on(OnPeerSays), when(Not | IfHigher), ToStay, nil, nil, "noted"},
 	{only(InStarting, InOff, InDeciding, InFencing, InHeld, InTaking, InDemoting, OutSuperseded, OutWentBack), on(OnPeerSays), nil, ToStay, nil, nil, "noted"},
-	{except(only(InGate, InWaiting), trying), on(OnPeerSilent), nil, ToStay, nil, nil, "nothing was asked"},
+	{except(only(InGate, InLooking, InWaiting), trying), on(OnPeerSilent), nil, ToStay, nil, nil, "nothing was asked"},
 }

@@ -212,7 +212,7 @@ func TestNoTwoNodesTakeTheSameEpoch(t *testing.T) {
 		for known := range uint64(6) {
 			s := ha.DefaultSettings()
 			s.Place, s.Servers = place, 4
-			m, _ := machine(s).Step(ha.Member{Kept: ha.Kept{Epoch: known / 2, Seen: known}, Phase: ha.InDeciding}, ha.Event{On: ha.OnHoldOver}, instant, nil)
+			m, _ := machine(s).Step(ha.Member{Kept: ha.Kept{Epoch: known / 2, Seen: known}, Phase: ha.InLooking}, ha.Event{On: ha.OnPeerSilent}, instant, nil)
 			got = append(got, m.Epoch)
 		}
 	}
@@ -282,6 +282,40 @@ func TestATiltEndsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+func TestALastLookDecidesWhetherTheHoldEndsInAPromotion(t *testing.T) {
+	t.Parallel()
+	says := func(r ha.Report) ha.Event { return ha.Event{On: ha.OnPeerSays, Peer: r} }
+	for _, c := range []struct {
+		name    string
+		event   ha.Event
+		blocked bool
+		fence   bool
+		want    ha.Phase
+	}{
+		{"the peer is silent", ha.Event{On: ha.OnPeerSilent}, false, false, ha.InPromoting},
+		{"the peer is silent, and a fence command is required", ha.Event{On: ha.OnPeerSilent}, false, true, ha.InFencing},
+		{"automation was blocked meanwhile", ha.Event{On: ha.OnPeerSilent}, true, false, ha.InHeld},
+		{"the peer serves again", says(ha.Report{State: ha.Active, Runs: true}), false, true, ha.InStandby},
+		{"the peer is starting", says(ha.Report{Coming: true, Runs: true}), false, false, ha.InStandby},
+		{"the peer asks whether it may", says(ha.Report{Asks: true}), false, true, ha.InStandby},
+		{"the peer asks this node", ha.Event{On: ha.OnPeerAsks, Peer: ha.Report{Asks: true}}, false, false, ha.InStandby},
+		{"only the peer's application fails", says(ha.Report{Runs: true}), false, false, ha.InWaiting},
+		{"only the peer's application fails, and a fence command is required", says(ha.Report{Runs: true}), false, true, ha.InFencing},
+		{"the peer has stepped down", says(ha.Report{Yielded: true}), true, false, ha.InHeld},
+	} {
+		s := ha.DefaultSettings()
+		s.Fence = c.fence
+		m, acts := machine(s).Step(ha.Member{Phase: ha.InDeciding}, ha.Event{On: ha.OnHoldOver}, instant, nil)
+		if m.Phase != ha.InLooking || len(acts) != 1 || acts[0].Do != ha.DoLookPeer || !machine(s).Report(m, instant).Coming {
+			t.Fatalf("after the hold: %v, %v", m.Phase, acts)
+		}
+		m.Blocked = c.blocked
+		if got, _ := machine(s).Step(m, c.event, instant, nil); got.Phase != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got.Phase, c.want)
+		}
+	}
+}
+
 func TestAReturnBeginsNoReignUnlessItIsTheFirst(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -305,6 +339,7 @@ func TestAPersonsPromotionThatFailsLeadsBack(t *testing.T) {
 		{ha.Safe, ha.InStandby, ha.InHeld},
 		{ha.Safe, ha.InSuspect, ha.InHeld},
 		{ha.Safe, ha.InDeciding, ha.InHeld},
+		{ha.Documented, ha.InLooking, ha.InHeld},
 		{ha.Safe, ha.InFencing, ha.InHeld},
 		{ha.Safe, ha.InHeld, ha.InHeld},
 		{ha.Safe, ha.InGate, ha.OutIsolated},

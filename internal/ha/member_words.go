@@ -38,6 +38,7 @@ const (
 	InStandby                  // the heartbeats are good, or none was tried yet
 	InSuspect                  // heartbeats fail, not yet often enough
 	InDeciding                 // failed often enough; the promotion hold runs
+	InLooking                  // the hold is over: a last look at the peer
 	InFencing                  // the fence command runs
 	InHeld                     // stays in Standby though heartbeats fail
 	InWaiting                  // a person said mode primary; something must end first
@@ -56,7 +57,7 @@ const (
 )
 
 var phaseNames = [phases]string{
-	"STARTING", "OFF", "GATE", "STANDBY", "SUSPECT", "DECIDING", "FENCING", "HELD", "WAITING", "TAKING",
+	"STARTING", "OFF", "GATE", "STANDBY", "SUSPECT", "DECIDING", "LOOKING", "FENCING", "HELD", "WAITING", "TAKING",
 	"PROMOTING", "RECORDING", "ACTIVE", "DEMOTING",
 	"superseded", "isolated", "app-failed", "yielded", "register-went-back",
 }

@@ -24,11 +24,13 @@ type place struct {
 }
 
 // search makes a search in a place. Where nobody gives commands every fault is
-// let heal now and then to see whether the group comes to rest.
+// let heal now and then to see whether the group comes to rest; where the nodes
+// do not trust one another a person brings traffic and node together.
 func (c place) search(x *walk, most int) *search {
 	s := newSearch(x, c.scope, most)
+	x.pages = c.scope.pages
 	s.free = c.profile == ha.Documented || c.name == "register goes back"
-	if c.scope.front {
+	if c.scope.front && !c.scope.pages {
 		s.quiet = 25
 	}
 	return s
@@ -46,6 +48,7 @@ var scopes = []place{
 	{"register goes back", ha.Safe, scope{faults: 3, kinds: []moveKind{registerBack, crashNode, cutLink}, links: []uint8{0, 1, 2, 3}, orders: 2}},
 	{"documented", ha.Documented, scope{faults: 4, kinds: []moveKind{crashNode, startFails, appFails, beginCommit, crashFront}, front: true, orders: 3, die: true}},
 	{"documented, partition", ha.Documented, scope{faults: 3, kinds: []moveKind{crashNode, cutLink, crashFront}, links: []uint8{0, 1, 6, 7}, front: true, orders: 3}},
+	{"documented, no trust", ha.Documented, scope{faults: 4, kinds: []moveKind{crashNode, startFails, crashFront}, front: true, pages: true, orders: 3, die: true}},
 	{"documented, person", ha.Documented, scope{faults: 2, wishes: 2, kinds: []moveKind{modePrimary, modeSecondary, haDisable, haEnable, block, unblock, holdFront, releaseFront, resumeFront, crashNode}, front: true, orders: 3}},
 }
 
@@ -103,6 +106,7 @@ var small = []place{
 	{"register goes back", ha.Safe, scope{faults: 2, kinds: []moveKind{registerBack, crashNode}, orders: 2}},
 	{"documented", ha.Documented, scope{faults: 2, kinds: []moveKind{crashNode, startFails, appFails, beginCommit}, front: true, orders: 3, die: true}},
 	{"documented, partition", ha.Documented, scope{faults: 2, kinds: []moveKind{crashNode, cutLink}, links: []uint8{0, 1}, front: true, orders: 2}},
+	{"documented, no trust", ha.Documented, scope{faults: 2, kinds: []moveKind{crashNode, startFails}, front: true, pages: true, orders: 3}},
 	{"documented, person", ha.Documented, scope{faults: 1, wishes: 2, kinds: []moveKind{modePrimary, modeSecondary, haDisable, haEnable, block, crashNode}, front: true, orders: 2}},
 }
 

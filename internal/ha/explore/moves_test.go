@@ -93,6 +93,7 @@ type scope struct {
 	die            bool       // within a step
 	links          []uint8
 	front          bool
+	pages          bool // without trust: the nodes read one another's pages, and can ask for nothing
 	orders         uint8
 }
 
@@ -352,7 +353,7 @@ func (x *walk) turn(n uint8) {
 	}
 	x.settle()
 	switch nd.m.Phase {
-	case ha.InDeciding, ha.InFencing, ha.InTaking:
+	case ha.InDeciding, ha.InLooking, ha.InFencing, ha.InTaking:
 		if nd.live() {
 			nd.decide++
 		}

@@ -96,6 +96,21 @@ func entry(p ha.Phase, do ...ha.Do) func(*ha.Table) {
 	return func(t *ha.Table) { t.Entry[p] = do }
 }
 
+// noLook promotes as soon as the hold is over, promotes without asking a peer
+// that answers to stop.
+var (
+	noLook = at(ha.InDeciding, ha.OnHoldOver, func(r *ha.Row) {
+		if r.To == ha.To(ha.InLooking) {
+			r.To = ha.To(ha.InPromoting)
+		}
+	})
+	promotes = at(ha.InLooking, ha.OnPeerSays, func(r *ha.Row) {
+		if r.To == ha.To(ha.InWaiting) {
+			r.To = ha.To(ha.InPromoting)
+		}
+	})
+)
+
 func nothing(r *ha.Row) { r.To, r.Do, r.End = ha.ToStay, nil, nil }
 
 func to(p ha.Phase) func(*ha.Row) { return func(r *ha.Row) { r.To = ha.To(p) } }
@@ -131,7 +146,7 @@ var holes = []hole{
 			r.To = ha.To(ha.InPromoting)
 		}
 	})},
-	{name: "the answer at the gate binds nobody, and nobody stops first", from: "H2", table: both(never(ha.IfPeerHeard), at(ha.InDeciding, ha.OnPeerAsks, func(r *ha.Row) { r.To, r.Do = ha.ToStay, nil }))},
+	{name: "the answer at the gate binds nobody, and nobody stops first", from: "H2", table: both(both(noLook, promotes), at(ha.InDeciding, ha.OnPeerAsks, func(r *ha.Row) { r.To, r.Do = ha.ToStay, nil }))},
 	{name: "the gate does not wait for a peer that is coming", from: "H2", table: never(ha.IfPeerComing)},
 	{name: "a failed start supersedes", from: "H7", table: swap(ha.AfterFailed, ha.AfterSuperseded)},
 	{name: "mode primary promotes a disabled node", from: "H8", table: at(ha.InOff, ha.OnModePrimary, to(ha.InPromoting))},
@@ -152,8 +167,14 @@ var holes = []hole{
 	{name: "a good heartbeat in TAKING is forgotten", from: "this model", table: at(ha.InTaking, ha.OnBeatGood, nothing)},
 	{name: "the hold never ends", from: "I8", table: swap(ha.TimeHoldStart, ha.TimeAppStop)},
 	{name: "documented: the epoch does not grow", from: "I4", table: swap(ha.NoteEpoch, ha.NoteWell)},
-	{name: "documented: a peer that answers need not stop first", from: "this model", table: never(ha.IfPeerHeard)},
-	{name: "documented: a peer that stops is taken for stopped", from: "this model", table: never(ha.IfPeerServes)},
+	{name: "documented: a peer that answers need not stop first", from: "this model", table: promotes},
+	{name: "documented: no last look when the hold is over", from: "seen on real nodes", table: noLook},
+	{name: "documented: a peer that comes back does not go first", from: "this model", table: never(ha.IfPeerReturns)},
+	{name: "documented: a peer that stops is taken for stopped", from: "this model", table: at(ha.InWaiting, ha.OnPeerSays, func(r *ha.Row) {
+		if slices.Contains(r.If, ha.IfPeerServes) {
+			r.To = ha.To(ha.InPromoting)
+		}
+	})},
 	{name: "a decision against an earlier reign counts", from: "this model", table: both(always(ha.IfMeant), always(ha.IfCurrent))},
 
 	// every guard, removed

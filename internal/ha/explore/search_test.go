@@ -357,7 +357,7 @@ func (w *world) served1(broken bool) bool {
 			continue
 		}
 		switch other.m.Phase {
-		case ha.InStandby, ha.InSuspect, ha.InHeld, ha.InDeciding, ha.OutSuperseded:
+		case ha.InStandby, ha.InSuspect, ha.InHeld, ha.InDeciding, ha.InLooking, ha.OutSuperseded:
 			return broken || int(w.front.serving) == i
 		}
 		return broken

@@ -45,6 +45,7 @@ type walk struct {
 	mc    [2]*ha.Machine
 	front *frontRule
 	mutant
+	pages  bool // the nodes do not trust one another
 	queue  []note
 	acts   [8][]ha.MemberAct
 	flaw   flaw
@@ -172,13 +173,12 @@ func (x *walk) do(n uint8, a ha.MemberAct) {
 		x.askFront(n)
 	case ha.DoAskPeer, ha.DoLookPeer:
 		x.ask(n, a.Do)
-	case ha.DoAskStepDown, ha.DoPassDecision:
-		e := ha.Event{On: ha.OnStepDown, Epoch: a.Number, Firm: a.Do == ha.DoAskStepDown}
-		if !x.send(n, mailStep, e) && a.Do == ha.DoAskStepDown {
-			x.tell(n, ha.Event{On: ha.OnPeerSilent})
+	case ha.DoAskStepDown, ha.DoPassDecision, ha.DoTell:
+		if x.pages {
+			x.read(n, a.Do)
+			return
 		}
-	case ha.DoTell:
-		x.send(n, mailTell, ha.Event{On: ha.OnPeerSays, Peer: x.mc[n].Report(nd.m, now)})
+		x.call(n, a)
 	case ha.DoAskRegister:
 		x.request(n, mailRead, a)
 	case ha.DoTakeLease:
@@ -229,13 +229,38 @@ func (x *walk) send(n uint8, kind mail, e ha.Event) bool {
 	return !x.w.cut[toPeer+1-n]
 }
 
+// call tells the peer something.
+func (x *walk) call(n uint8, a ha.MemberAct) {
+	if a.Do == ha.DoTell {
+		x.send(n, mailTell, ha.Event{On: ha.OnPeerSays, Peer: x.mc[n].Report(x.w.nodes[n].m, now)})
+		return
+	}
+	e := ha.Event{On: ha.OnStepDown, Epoch: a.Number, Firm: a.Do == ha.DoAskStepDown}
+	if !x.send(n, mailStep, e) && a.Do == ha.DoAskStepDown {
+		x.tell(n, ha.Event{On: ha.OnPeerSilent})
+	}
+}
+
+// read is what is left of a call without trust: the peer's pages. One that
+// serves cannot be asked to stop.
+func (x *walk) read(n uint8, do ha.Do) {
+	peer := x.mc[1-n].Report(x.w.nodes[1-n].m, now)
+	answers := x.reach(n) && !x.w.cut[toPeer+1-n]
+	switch {
+	case do == ha.DoTell && answers, do == ha.DoAskStepDown && answers && !peer.Runs && peer.State != ha.Active:
+		x.tell(n, ha.Event{On: ha.OnPeerSays, Peer: peer})
+	case do == ha.DoAskStepDown:
+		x.tell(n, ha.Event{On: ha.OnPeerSilent})
+	}
+}
+
 // ask asks the peer how it is. Its answer is an act of its own.
 func (x *walk) ask(n uint8, do ha.Do) {
 	nd, peer := &x.w.nodes[n], &x.w.nodes[1-n]
 	switch {
 	case !x.reach(n):
 		x.tell(n, ha.Event{On: ha.OnPeerSilent})
-	case do == ha.DoAskPeer:
+	case do == ha.DoAskPeer && !x.pages:
 		x.tell(1-n, ha.Event{On: ha.OnPeerAsks, Peer: x.mc[n].Report(nd.m, now)})
 		if x.w.cut[toPeer+1-n] {
 			x.tell(n, ha.Event{On: ha.OnPeerSilent})

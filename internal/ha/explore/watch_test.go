@@ -134,13 +134,24 @@ func (x *walk) byItself(n uint8, before ha.Member, e ha.Event) {
 	switch {
 	case before.Blocked && (begins && before.Phase != ha.InGate && before.Phase != ha.InStarting && before.Phase != ha.InTaking && before.Phase != ha.InWaiting || pressed):
 		x.fail("blocked", "%s moves from %v to %v while automation is blocked", names[n], before.Phase, m.Phase)
-	case begins && nd.told && nd.stood && nd.disk.Served >= x.w.nodes[1-n].disk.Served && before.Phase == ha.InDeciding:
+	case begins && nd.told && nd.stood && x.w.servedAt(n) >= x.w.servedAt(1-n) && before.Phase == ha.InDeciding:
 		x.fail("told", "%s promotes itself before its peer may, though a person said mode secondary", names[n])
 	case pressed && x.w.front.held:
 		x.fail("hold", "%s steps down for a front that is held", names[n])
 	case pressed && nd.asked:
 		x.fail("asked", "%s steps down for what the fronts decided before a person promoted it", names[n])
 	}
+}
+
+// servedAt gives the highest epoch at which a node has served, as far as anybody
+// may know: what the register has recorded counts even if the node died before
+// it stored the same.
+func (w *world) servedAt(n uint8) uint64 {
+	at := w.nodes[n].disk.Served
+	if w.reg.recorder == n+1 {
+		at = max(at, w.reg.served)
+	}
+	return at
 }
 
 // look looks at the whole world, after every move.

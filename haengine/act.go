@@ -54,7 +54,7 @@ func (e *Engine) drain() {
 
 // follow puts a Member into force and does the acts in their order.
 func (e *Engine) follow(before, m ha.Member, acts []ha.MemberAct, event ha.Event) (out Outcome) {
-	e.member, e.acts = m, acts
+	e.was, e.member, e.acts = before.Phase, m, acts
 	for _, a := range acts {
 		if e.table[a.Do](task{a, event, &out}); e.failed != nil {
 			return out
@@ -88,7 +88,7 @@ func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 		ha.DoAskStepDown:   e.askStepDown,
 		ha.DoPassDecision:  e.passDecision,
 		ha.DoTell:          func(task) { e.tell() },
-		ha.DoFence:         func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnFenceFailed}) }, // none can be configured
+		ha.DoFence:         func(task) { e.fence() },
 		ha.DoAskRegister:   e.askRegister,
 		ha.DoTakeLease:     e.takeLease,
 		ha.DoRenew:         e.renew,
@@ -127,26 +127,16 @@ func (e *Engine) openDoor() {
 	}
 }
 
-// tellPeople writes a row into the log.
-func (e *Engine) tellPeople(t task) {
-	why := e.machine.Row(t.MemberAct).Why
-	e.note(fmt.Sprintf("%v: %s", e.member.Phase, why))
-	e.Log.Warn("the node's state changes", "node", e.Name, "phase", e.member.Phase.String(), "epoch", e.member.Epoch, "why", why)
-}
-
 // runSync ends at once, for there is nothing to copy.
 func (e *Engine) runSync(t task) {
 	t.out.Sync = true
 	e.note("a sync was asked for: " + NoDataset)
-	if err := e.history.sync(nodeapi.Sync{At: time.Now().UTC(), From: e.PeerName, Result: "Failed: " + NoDataset}); err != nil {
-		e.Log.Error("the Sync History cannot be written", "error", err)
-	}
+	e.synced(nodeapi.Sync{At: time.Now().UTC(), From: e.PeerName, Result: "Failed: " + NoDataset})
 	e.pending = append(e.pending, ha.Event{On: ha.OnSyncEnded})
 }
 
-// NoDataset is what is said of every sync and every loss as long as nothing is
-// replicated.
-const NoDataset = "no dataset is configured"
+// NoDataset is what is said of every sync as long as nothing is replicated.
+const NoDataset = nodeapi.NoDataset
 
 // recount writes a change of phase into the history.
 func (e *Engine) recount(before ha.Member, acts []ha.MemberAct, event ha.Event) {
@@ -162,7 +152,7 @@ func (e *Engine) recount(before ha.Member, acts []ha.MemberAct, event ha.Event) 
 	}
 	t := nodeapi.Transition{At: time.Now().UTC(), From: before.Phase, To: m.Phase, Epoch: m.Epoch, Why: why, By: e.actor, Misses: int(before.Misses), Peer: e.peer.words}
 	if m.Phase == ha.InActive {
-		t.Loss = NoDataset
+		t.Loss = e.loss()
 	}
 	if err := e.history.add(t); err != nil {
 		e.Log.Error("the history cannot be written", "error", err)

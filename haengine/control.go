@@ -41,6 +41,7 @@ func (e *Engine) Status() nodeapi.Status {
 	if syncs := e.history.syncs(); len(syncs) > 0 {
 		d.LastSync = &syncs[len(syncs)-1]
 	}
+	d.Loss = e.costs()
 	d.Mind = mind(s, state, e.PeerName)
 	return d
 }
@@ -117,7 +118,7 @@ func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, erro
 		}
 		e.note(fmt.Sprintf("%s saves settings: %s", actor, difference(e.settings, s)))
 		e.settings = s
-		e.machine = ha.NewMachine(s.rules(e.place()), ha.MemberTable())
+		e.machine = ha.NewMachine(e.rules(s), ha.MemberTable())
 		e.hasten()
 		if s.DoorClosed {
 			e.Door.Close()
@@ -168,6 +169,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/sync", c.act(c.sync))
 	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.clientConnection))
 	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.set))
+	mux.HandleFunc("POST /ha/v1/notify-test", c.notifyTest)
 	mux.HandleFunc("GET /ha/v1/settings", c.settings)
 	mux.HandleFunc("GET /ha/v1/history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.transitions()) })
 	mux.HandleFunc("GET /ha/v1/sync-history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.syncs()) })

@@ -23,13 +23,22 @@ type desk struct {
 	t    *testing.T
 	e    *Engine
 	http http.Handler
+	post *pillar
+	peer *twin
 }
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
+	return newDeskOf(t, func(*Config) {})
+}
+
+func newDeskOf(t *testing.T, change func(*Config)) *desk {
+	t.Helper()
 	dir := t.TempDir()
-	a := &play{told: make(chan ha.On, 64)}
-	e, err := Open(Config{Name: "core2", PeerName: "core1", Dir: dir, Peer: &twin{sight: serving(1)}, App: a, Door: new(latch), Log: slog.New(slog.DiscardHandler)})
+	a, post, peer := &play{told: make(chan ha.On, 64)}, new(pillar), &twin{sight: serving(1)}
+	c := Config{Post: post, Name: "core2", PeerName: "core1", Dir: dir, Peer: peer, App: a, Door: new(latch), Log: slog.New(slog.DiscardHandler)}
+	change(&c)
+	e, err := Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +54,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Close(); cancel(); running.Wait() })
-	return &desk{nodeapi.New(socket), t, e, h}
+	return &desk{nodeapi.New(socket), t, e, h, post, peer}
 }
 
 func (d *desk) ask(method, path string, q nodeapi.Request) (nodeapi.Answer, *nodeapi.Refused) {

@@ -184,7 +184,7 @@ func expectWhole(t *testing.T, dir string) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, dir: filepath.Join(dir, "data"), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), base: time.Now().Add(-time.Hour)}
+		r := &rig{t: t, dir: filepath.Join(dir, "data"), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), post: new(pillar), base: time.Now().Add(-time.Hour)}
 		var kept ha.Kept
 		if _, err := load(filepath.Join(r.dir, memberFile), &kept); err != nil {
 			t.Fatal(err)

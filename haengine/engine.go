@@ -50,6 +50,9 @@ type Config struct {
 	Door     Door
 	Lease    Lease
 	Register Register
+	Fence    Fencing
+	Post     Post              // nil: nobody is told
+	Stock    Stock             // nil: nothing is replicated
 	Version  []string          // the command that tells the application's release; empty: none
 	Count    []string          // and its device count
 	Clock    func() ha.Instant // nil: Boottime
@@ -83,7 +86,8 @@ type Engine struct {
 	// Owned by Run.
 	ctx      context.Context // of the tasks; ends with Run
 	member   ha.Member
-	kept     ha.Kept // as it is on the disk
+	was      ha.Phase // before the step at hand
+	kept     ha.Kept  // as it is on the disk
 	settings Settings
 	machine  *ha.Machine
 	acts     []ha.MemberAct
@@ -126,7 +130,7 @@ func Open(c Config) (*Engine, error) {
 		unlock()
 		return nil, err
 	}
-	e.machine = ha.NewMachine(e.settings.rules(c.place()), ha.MemberTable())
+	e.machine = ha.NewMachine(e.rules(e.settings), ha.MemberTable())
 	e.turned, e.wall = c.Clock(), time.Now().Round(0)
 	e.since = e.wall
 	e.turns.Store(int64(e.turned))

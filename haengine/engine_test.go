@@ -144,6 +144,7 @@ type rig struct {
 	peer *twin
 	app  *play
 	door *latch
+	post *pillar
 	base time.Time
 	skew atomic.Int64 // added to the clock: a freeze
 
@@ -153,7 +154,7 @@ type rig struct {
 
 // newRig gives a node core2 that has never run, whose peer is down.
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir(), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), base: time.Now().Add(-time.Hour)}
+	r := &rig{t: t, dir: t.TempDir(), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), post: new(pillar), base: time.Now().Add(-time.Hour)}
 	r.start()
 	return r
 }
@@ -161,7 +162,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	e, err := Open(Config{
-		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door,
+		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door, Post: r.post,
 		Clock: func() ha.Instant { return ha.Instant(time.Since(r.base) + time.Duration(r.skew.Load())) }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

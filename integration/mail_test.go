@@ -21,8 +21,15 @@ type letterbox struct {
 
 func newLetterbox(t *testing.T) (l *letterbox, at string) {
 	t.Helper()
-	l = new(letterbox)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	l, at = new(letterbox), loopback(freePort(t))
+	l.open(t, at)
+	return l, at
+}
+
+// open lets it be found at an address.
+func (l *letterbox) open(t *testing.T, at string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +37,6 @@ func newLetterbox(t *testing.T) (l *letterbox, at string) {
 	s.Domain = "mail.example.com"
 	go func() { _ = s.Serve(ln) }()
 	t.Cleanup(func() { _ = s.Close() })
-	return l, ln.Addr().String()
 }
 
 // What a smtp.Session is.

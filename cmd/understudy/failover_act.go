@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
@@ -77,7 +76,7 @@ func (n *nodeAsker) warn(d nodeapi.Status, role string, yes bool) error {
 		return nil
 	}
 	s := n.session
-	fmt.Fprintf(s.err, "What may be lost: %s, so nothing was copied here by Understudy.\n", haengine.NoDataset)
+	fmt.Fprintf(s.err, "What may be lost: %s.\n", d.Loss.Words(time.Now()))
 	switch {
 	case d.Peer.Heard && d.Peer.State == ha.Active && !d.Peer.Off:
 		fmt.Fprintf(s.err, "%s is Active. It cannot be asked to step down, for the nodes do not trust one another yet; it stops by itself when it sees this node's higher epoch. Safer: failover mode secondary there first.\n", d.Peer.Name)
@@ -198,6 +197,18 @@ func (n *nodeAsker) pause(use string, on bool) *cobra.Command {
 	return command(use, short, "", nothing, func(cmd *cobra.Command, _ []string) error {
 		a, err := n.client().Pause(cmd.Context(), on, "")
 		return n.tell(a, err, func(nodeapi.Answer) string { return said })
+	})
+}
+
+func (n *nodeAsker) notifyTest() *cobra.Command {
+	return command("notify-test", "Send a test mail to the address of the notification settings", `Send a test mail, like the Test button (EPMM guide, Table 3, task 4). It goes out
+at once, past the queue, and what the mail server says of it is told.`, nothing, func(cmd *cobra.Command, _ []string) error {
+		to, err := n.client().NotifyTest(cmd.Context())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(n.session.out, "The mail server has taken a test mail to %s.\n", to)
+		return nil
 	})
 }
 

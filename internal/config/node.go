@@ -22,6 +22,10 @@ type NodeFile struct {
 	Peer         NodePeer
 	App          NodeApp
 	Door         NodeDoor // Listen empty: clients reach the application without us
+	Fence        []string // what switches the peer off before a promotion; empty: nothing does
+	FenceTimeout time.Duration
+	SMTP         SMTP // Server empty: no mail
+	Webhooks     []Webhook
 }
 
 // NodePeer is the other node of the pair.
@@ -69,6 +73,7 @@ const (
 	defaultHealthInterval = 5 * time.Second
 	defaultHealthTimeout  = 3 * time.Second
 	defaultStartTimeout   = 5 * time.Minute
+	defaultFenceTimeout   = time.Minute
 )
 
 // ReadNode reads a node.yaml. What is wrong with it stands in the Document; the
@@ -97,7 +102,7 @@ func IsNode(file string) bool {
 }
 
 func node(d *Document, root value) *NodeFile {
-	n := &NodeFile{File: d.file, DataDir: defaultStateDir, Socket: NodeSocket}
+	n := &NodeFile{File: d.file, DataDir: defaultStateDir, Socket: NodeSocket, FenceTimeout: defaultFenceTimeout}
 	n.App = NodeApp{HealthInterval: defaultHealthInterval, HealthTimeout: defaultHealthTimeout, StartTimeout: defaultStartTimeout}
 	keys{
 		"name":              text(&n.Name),
@@ -111,7 +116,10 @@ func node(d *Document, root value) *NodeFile {
 		"portal":            later("portal", "the portal and the engines' API with trust are not part of this build yet"),
 		"ssh":               later("ssh", "trust between the nodes is not part of this build yet"),
 		"datasets":          later("datasets", "replication is not part of this build yet"),
-		"smtp":              later("smtp", "mail is not part of this build yet"),
+		"smtp":              n.readSMTP,
+		"notify":            n.readNotify,
+		"fence_command":     texts(&n.Fence),
+		"fence_timeout":     duration(&n.FenceTimeout),
 	}.read(root)
 	if root.node != nil && root.node.Kind == yaml.MappingNode {
 		d.Fault(n.check())
@@ -170,6 +178,7 @@ func (n *NodeFile) check() (f Faults) {
 	}
 	f = append(f, n.Peer.check("peer", n.Name)...)
 	f = append(f, n.App.check("app")...)
+	f = append(f, n.checkNotify()...)
 	return append(f, n.Door.check("client_connection", n.StatusListen)...)
 }
 

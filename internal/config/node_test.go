@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -53,7 +54,7 @@ func TestANodeIsReadWithItsDefaults(t *testing.T) {
 		t.Fatal(err, d.Faults())
 	}
 	want := &NodeFile{
-		File: file, Name: "core1", DataDir: "/var/lib/understudy", Socket: "/run/understudy/node.sock", StatusListen: ":8080",
+		File: file, Name: "core1", DataDir: "/var/lib/understudy", Socket: "/run/understudy/node.sock", StatusListen: ":8080", FenceTimeout: time.Minute,
 		Peer: NodePeer{"core2", "http://192.0.2.11:8080"},
 		App: NodeApp{
 			Health: "http://127.0.0.1:9000/healthz", HealthInterval: defaultHealthInterval, HealthTimeout: defaultHealthTimeout, StartTimeout: defaultStartTimeout,

@@ -27,6 +27,7 @@ type Node struct {
 	log    *slog.Logger
 	init   *manager
 	engine *haengine.Engine
+	post   *post
 	status net.Listener
 	socket *socket
 }
@@ -52,20 +53,24 @@ func Open(file string, log *slog.Logger) (*Node, error) {
 		_ = n.status.Close()
 		return nil, err
 	}
-	if n.engine, err = open(c, log); err != nil {
+	if n.engine, n.post, err = open(c, log); err != nil {
 		_ = n.status.Close()
 		_ = n.socket.Close()
-		return nil, fmt.Errorf("open data_dir: %w", err)
+		return nil, fmt.Errorf("open the engine: %w", err)
 	}
 	return n, nil
 }
 
 // open makes the engine of a configuration.
-func open(c *config.NodeFile, log *slog.Logger) (*haengine.Engine, error) {
+func open(c *config.NodeFile, log *slog.Logger) (*haengine.Engine, *post, error) {
 	var engine *haengine.Engine // the door asks it, from its first client on
+	post, err := newPost(c, func() string { return engine.Email() }, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	e := haengine.Config{
 		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: haengine.NewPages(c.Peer.Status), Log: log,
-		Version: c.App.Version, Count: c.App.Count,
+		Version: c.App.Version, Count: c.App.Count, Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App: haengine.NewApplication(haengine.Commands{
 			Start: c.App.Start, Stop: c.App.Stop, Kill: c.App.Kill,
 			Health: c.App.Health, HealthCommand: c.App.HealthCommand,
@@ -76,9 +81,11 @@ func open(c *config.NodeFile, log *slog.Logger) (*haengine.Engine, error) {
 	if c.Door.Listen != "" {
 		e.Door = haengine.NewGate(c.Door.Listen, c.Door.Forward, string(c.Door.ProxyProtocol), func() bool { return engine.MayServe() }, log)
 	}
-	var err error
+	if post != nil {
+		e.Post = post
+	}
 	engine, err = haengine.Open(e)
-	return engine, err
+	return engine, post, err
 }
 
 // Run serves until ctx ends. The error says why the engine ended by itself.
@@ -99,6 +106,7 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 		})
 	}
+	running.Go(func() { n.post.run(ctx, n.log) })
 	running.Go(func() { n.init.feed(ctx, n.engine.Alive) })
 	n.init.ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
 	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.status.Addr().String(), "socket", n.config.Socket)

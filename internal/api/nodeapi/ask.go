@@ -81,6 +81,13 @@ func (c *Client) Preflight(ctx context.Context) (all []Item, err error) {
 	return all, err
 }
 
+// NotifyTest sends a test mail and tells to whom it went.
+func (c *Client) NotifyTest(ctx context.Context) (to string, err error) {
+	var s Sent
+	err = c.Ask(ctx, http.MethodPost, "notify-test", Request{}, &s)
+	return s.To, err
+}
+
 // Log gives the end of the log HighAvailability, or all of it.
 func (c *Client) Log(ctx context.Context, all bool) (text []byte, err error) {
 	path := "log"

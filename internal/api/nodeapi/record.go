@@ -28,6 +28,15 @@ type Sync struct {
 	Result string    `json:"result"` // Success, or Failed: why
 }
 
+// Success is the Result of a sync in which every task has completed (EPMM guide,
+// Last Sync Status).
+const Success = "Success"
+
+// Sent says to whom a test mail went.
+type Sent struct {
+	To string `json:"to"`
+}
+
 // Setting is one name and its value as people read and write it. GET
 // /ha/v1/settings gives them in the order of the guide's window.
 type Setting struct {

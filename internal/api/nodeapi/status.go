@@ -32,6 +32,7 @@ type Status struct {
 	Door     DoorNow   `json:"client_connection"`
 	Warnings []string  `json:"warnings"`
 	LastSync *Sync     `json:"last_sync"`
+	Loss     Loss      `json:"loss"` // what a promotion of this node may cost now
 	Mind     string    `json:"mind"` // one sentence: what would happen now
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -158,11 +159,12 @@ func (b *Book) Serve() error {
 // when the node serves and never had one; a tree that had one and has none now
 // has lost its data.
 func (b *Book) identify(set Set, active bool) (string, error) {
+	if _, err := os.Stat(set.Tree); errors.Is(err, fs.ErrNotExist) {
+		return "", &Refused{Guard, fmt.Sprintf("%s is not there on the source: mount or restore it", set.Tree)}
+	}
 	there, err := readMarker(set.Tree)
 	known := b.record(set.Name).ID
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", &Refused{Guard, fmt.Sprintf("%s is not there on the source: mount or restore it", set.Tree)}
 	case err != nil:
 		return "", err
 	case there != "" && there == known:

@@ -25,6 +25,7 @@ type part struct {
 	live   Totals // of the tree in force
 	source walked // of the tree that is offered
 	dir    string // where it is staged
+	alone  bool   // nothing is linked to the tree in force: rsync would join what it has joined
 }
 
 func (p *part) bring(ctx context.Context) error {

@@ -72,7 +72,7 @@ func (p *part) transfer(ctx context.Context, contents bool) (string, error) {
 		},
 	}
 	for _, like := range []string{p.Tree, p.record.Dump, p.record.Left} {
-		if _, err := inode(like); like != "" && err == nil {
+		if _, err := inode(like); like != "" && err == nil && !p.alone {
 			f.like = append(f.like, like)
 		}
 	}
@@ -174,6 +174,9 @@ func (p *part) judge(root *os.Root, last bool, got Totals, c *contents, deleted 
 		return false, "", fmt.Errorf("the contents of %d files are not those of the source, like %s: look at the disks of both nodes", len(c.wrong), quoted(slices.Sorted(maps.Keys(c.wrong))[0]))
 	case len(c.wrong) > 0:
 		return false, fmt.Sprintf("%d files differ: again", len(c.wrong)), p.remove(root, c.wrong)
+	case got.Root != p.source.Root && !p.alone && !last:
+		p.alone = true
+		return false, "names, owners or links differ: again, without the tree in force to link to", p.makeStaging()
 	case got.Root != p.source.Root:
 		return false, "", fmt.Errorf("what arrived is not what the source has: %d entries and %s here, %d and %s there; if the numbers are equal, see that owners, access lists and attributes can be set here", got.Entries, size(got.Bytes), p.source.Entries, size(p.source.Bytes))
 	case p.Tree != "" && !p.first && !p.order.AcceptDeletions && mass(deleted, p.live.Files):

@@ -44,7 +44,9 @@ type App struct {
 	claims  map[string]claim
 	ctx     caddy.Context
 	herald  *herald
-	tidy    *time.Timer // gives back memory after the start
+	// consoles are the handlers that show these groups.
+	consoles []*Console
+	tidy     *time.Timer // gives back memory after the start
 }
 
 // CaddyModule gives the module's identity.
@@ -105,6 +107,12 @@ func (a *App) Start() error {
 		if err := a.running[name].enter(a.claims[name]); err != nil {
 			_ = a.Stop()
 			return fmt.Errorf("understudy: %w", err)
+		}
+	}
+	for _, c := range a.consoles {
+		if err := c.open(a); err != nil {
+			_ = a.Stop()
+			return err
 		}
 	}
 	a.tidy = time.AfterFunc(15*time.Second, debug.FreeOSMemory) // a third of what a thousand groups hold is left from loading them

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/understudy-ha/understudy/web/webtest"
 )
 
 // understudy is the binary under test.
@@ -22,7 +24,10 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	manyAtOnce()
-	os.Exit(withBinary(m.Run))
+	os.Exit(withBinary(func() int {
+		defer webtest.Close()
+		return m.Run()
+	}))
 }
 
 // manyAtOnce lets more stories run side by side than there are processors, for

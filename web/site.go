@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/understudy-ha/understudy/web/account"
@@ -19,12 +20,15 @@ type Config struct {
 	Face  string // what people call it
 	Place string // which one it is: the host's or the node's name
 	Book  *account.Book
-	Hosts []string                   // names that it is reached by, beside those of this machine
-	Pages fs.FS                      // the face's own templates, *.html
-	Nav   func(*Visit) []Section     // what the menu has
-	Bar   func(*Visit) template.HTML // what stands over every page; nil: nothing
-	Log   *slog.Logger
-	Now   func() time.Time // nil: time.Now
+	Hosts []string // names that it is reached by, beside those of this machine; see SetHosts
+	// TLSNames says that a name will do that TLS has reached us by, because only
+	// names that we have a certificate for come so far.
+	TLSNames bool
+	Pages    fs.FS                      // the face's own templates, *.html
+	Nav      func(*Visit) []Section     // what the menu has
+	Bar      func(*Visit) template.HTML // what stands over every page; nil: nothing
+	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
 }
 
 // Section is a heading of the menu with what is below it.
@@ -46,6 +50,7 @@ type Site struct {
 	pages map[string]*template.Template
 	guard *http.CrossOriginProtection
 	live  *live
+	hosts atomic.Pointer[[]string]
 
 	mu    sync.Mutex        // guards the field below
 	flash map[string]string // by session: what it is told on its next page
@@ -58,6 +63,7 @@ func NewSite(c Config) (*Site, error) {
 		c.Now = time.Now
 	}
 	s := &Site{Config: c, mux: http.NewServeMux(), guard: http.NewCrossOriginProtection(), live: newLive(), flash: map[string]string{}}
+	s.SetHosts(c.Hosts)
 	var err error
 	if s.pages, err = parse(c.Pages); err != nil {
 		return nil, err
@@ -72,6 +78,9 @@ func NewSite(c Config) (*Site, error) {
 	s.mux.HandleFunc(c.Base+"/", s.lost)
 	return s, nil
 }
+
+// SetHosts gives other names that the place is reached by.
+func (s *Site) SetHosts(hosts []string) { s.hosts.Store(&hosts) }
 
 // mostForm is the most that a form may have, in bytes.
 const mostForm = 64 << 10
@@ -98,6 +107,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.ours(r) {
 		s.plain(w, http.StatusMisdirectedRequest, "This is not a name of this server. Reach it by its address, or by a name that is configured (hosts).")
+		return
+	}
+	if r.TLS == nil && !here(r) {
+		s.plain(w, http.StatusForbidden, "This page speaks plain HTTP only on its own machine. Reach it by https.")
 		return
 	}
 	if err := s.guard.Check(r); err != nil {

@@ -72,8 +72,11 @@ func (s *Site) ours(r *http.Request) bool {
 	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
 		return true
 	}
+	if s.TLSNames && r.TLS != nil && host != "" && strings.EqualFold(r.TLS.ServerName, host) {
+		return true
+	}
 	name, _ := os.Hostname()
-	return host != "" && (strings.EqualFold(host, name) || slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.EqualFold(h, host) }))
+	return host != "" && (strings.EqualFold(host, name) || slices.ContainsFunc(*s.hosts.Load(), func(h string) bool { return strings.EqualFold(h, host) }))
 }
 
 // From is the address of the one who asks.
@@ -84,6 +87,12 @@ func from(r *http.Request) string {
 		return host
 	}
 	return r.RemoteAddr
+}
+
+// here says whether somebody on this machine asks.
+func here(r *http.Request) bool {
+	addr, err := netip.ParseAddr(from(r))
+	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // Field gives a field of the form, without blanks around it.

@@ -59,8 +59,9 @@ type API struct {
 	Socket    string // empty: the usual one
 	Listen    string // TCP, empty: not at all
 	TokenFile string
-	Cert, Key string // TLS, empty: none
-	ClientCA  string // who signs the certificates of those who may ask
+	Cert, Key string   // TLS, empty: none
+	ClientCA  string   // who signs the certificates of those who may ask
+	Hosts     []string // names that browsers reach the console by, beside the host's own
 }
 
 // Etcd is a register that several hosts share.
@@ -176,6 +177,7 @@ func readAPI(a *API) take {
 		"socket":     path(&a.Socket),
 		"listen":     listen(&a.Listen),
 		"token_file": file(&a.TokenFile),
+		"hosts":      texts(&a.Hosts),
 		"tls":        keys{"cert": file(&a.Cert), "key": file(&a.Key), "client_ca": file(&a.ClientCA)}.read,
 	}.read
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +32,11 @@ type Config struct {
 	Dir    string   // where the lanes are kept
 	Place  string   // which console it is: the host's name
 	Hosts  []string // names that it is reached by, beside the host's own
-	Log    *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	// TLSNames says that a name will do that TLS has reached us by, because only
+	// names that we have a certificate for come so far.
+	TLSNames bool
+	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
 }
 
 // Console serves the pages below Base. Make it with New and run Run beside it.
@@ -66,7 +70,7 @@ func New(c Config) (*Console, error) {
 	}
 	var err error
 	one.site, err = web.NewSite(web.Config{
-		Base: Base, Face: "Console", Place: c.Place, Book: c.Book, Hosts: c.Hosts, Pages: pages, Nav: one.nav, Log: c.Log, Now: c.Now,
+		Base: Base, Face: "Console", Place: c.Place, Book: c.Book, Hosts: c.Hosts, TLSNames: c.TLSNames, Pages: pages, Nav: one.nav, Log: c.Log, Now: c.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +85,11 @@ func New(c Config) (*Console, error) {
 	return one, nil
 }
 
+// Mine says whether a path is one of the console's.
+func Mine(path string) bool {
+	return path == "/" || path == Base || strings.HasPrefix(path, Base+"/")
+}
+
 // ServeHTTP answers what is below Base; the root leads there.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/" || r.URL.Path == Base {
@@ -89,6 +98,9 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.site.ServeHTTP(w, r)
 }
+
+// SetHosts gives other names that the console is reached by.
+func (c *Console) SetHosts(hosts []string) { c.site.SetHosts(hosts) }
 
 // HangUp ends every event stream, so that a server can shut down.
 func (c *Console) HangUp() { c.site.HangUp() }

@@ -50,10 +50,11 @@
   function put(text) {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const from = fresh.querySelector("main"), to = document.querySelector("main");
-    if (!from || from.innerHTML === to.innerHTML) return;
+    if (!from) return;
     const at = document.activeElement, id = at && to.contains(at) ? at.id : "";
     const open = [...to.querySelectorAll("details[open][id]")].map((d) => d.id);
-    to.replaceChildren(...from.childNodes);
+    const told = to.querySelector(":scope > .told"); // what was just done stays to be read
+    to.replaceChildren(...(told ? [told] : []), ...from.childNodes);
     for (const one of open) document.getElementById(one)?.setAttribute("open", "");
     if (id) document.getElementById(id)?.focus({ preventScroll: true });
     const menu = fresh.querySelector("nav");

@@ -12,6 +12,7 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/web/account"
 )
 
 // mostClients is how many connections the API has at a time.
@@ -25,6 +26,7 @@ type desk struct {
 	clients atomic.Int64
 	refused atomic.Uint64 // requests turned away
 	told    atomic.Int64  // when the log was last told of that, Unix seconds
+	pages   *pages        // nil: none here
 	log     *slog.Logger
 	ended   chan struct{}
 }
@@ -38,9 +40,9 @@ func identify(r *http.Request) (actor string, proven bool) {
 }
 
 // newDesk gives a desk that serves as soon as it is opened. A nil guard is for
-// a unix socket.
-func newDesk(a *api.API, address string, g *guard, log *slog.Logger) *desk {
-	d := &desk{address: address, log: log, ended: make(chan struct{})}
+// a unix socket; over TCP the pages of the console are there too.
+func newDesk(a *api.API, address string, g *guard, p *pages, log *slog.Logger) *desk {
+	d := &desk{address: address, pages: p, log: log, ended: make(chan struct{})}
 	d.guard.Store(g)
 	d.server = &http.Server{
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
@@ -49,7 +51,8 @@ func newDesk(a *api.API, address string, g *guard, log *slog.Logger) *desk {
 	handler := a.Handler()
 	d.server.Handler = handler
 	if g != nil {
-		d.server.Handler = d.admit(handler)
+		d.server.Handler = p.beside(d.admit(handler))
+		d.server.RegisterOnShutdown(p.console.HangUp)
 	}
 	d.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if name, known := peer(c); known {
@@ -74,10 +77,14 @@ func newDesk(a *api.API, address string, g *guard, log *slog.Logger) *desk {
 // admit lets those through whom the guard knows.
 func (d *desk) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, ok := d.guard.Load().who(r)
-		if !ok {
+		name, role, ok := d.guard.Load().who(r, d.pages.book.Bearer)
+		switch reads := r.Method == http.MethodGet || r.Method == http.MethodHead; {
+		case !ok:
 			d.turnAway(r)
 			unknown(w)
+			return
+		case role < account.Operator && !reads:
+			onlyLooks(w, name)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actorKey{}, name)))
@@ -94,18 +101,33 @@ func (d *desk) turnAway(r *http.Request) {
 	}
 }
 
-// unauthorized is the code of the answer to those whom the guard does not know.
-const unauthorized ha.Reason = "unauthorized"
+// The codes of the answers to those whom the guard does not know, and to those
+// who may only look.
+const (
+	unauthorized ha.Reason = "unauthorized"
+	forbidden    ha.Reason = "forbidden"
+)
 
 func unknown(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="understudy"`)
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusUnauthorized)
-	_ = json.NewEncoder(w).Encode(api.Fault{Schema: api.Schema, Refusal: ha.Refusal{
+	turn(w, http.StatusUnauthorized, ha.Refusal{
 		Code: unauthorized, What: "no answer", Why: "the request carries no token that is known here",
 		Do: "Send a token of token_file: understudy status --token-file FILE", Read: "docs/reference/sidecar.md",
-	}})
+	})
+}
+
+func onlyLooks(w http.ResponseWriter, name string) {
+	turn(w, http.StatusForbidden, ha.Refusal{
+		Code: forbidden, What: "nothing was changed", Why: "the token " + name + " has the role viewer, which may only look",
+		Do: "Use one with the role operator.", Read: "docs/reference/sidecar.md",
+	})
+}
+
+func turn(w http.ResponseWriter, code int, no ha.Refusal) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(api.Fault{Schema: api.Schema, Refusal: no})
 }
 
 // open serves on l until close.

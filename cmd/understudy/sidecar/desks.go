@@ -27,17 +27,21 @@ func (s *Sidecar) prepareDesks(ctx context.Context, p *parts) (commit, abort fun
 		if err != nil {
 			return nil, nil, err
 		}
-		unix, socket = l, newDesk(s.api, path, nil, s.log)
+		unix, socket = l, newDesk(s.api, path, nil, nil, s.log)
 	}
 	switch {
 	case address == "":
 		tcp = nil
 	case tcp == nil || tcp.address != address:
+		if err := s.pages.open(p.config); err != nil {
+			abort()
+			return nil, nil, err
+		}
 		if inet, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
 			abort()
 			return nil, nil, fmt.Errorf("listen for the API: %w", err)
 		}
-		tcp = newDesk(s.api, address, p.guard, s.log)
+		tcp = newDesk(s.api, address, p.guard, s.pages, s.log)
 	}
 	return func() {
 		if unix != nil {
@@ -48,6 +52,7 @@ func (s *Sidecar) prepareDesks(ctx context.Context, p *parts) (commit, abort fun
 		}
 		if tcp != nil {
 			tcp.guard.Store(p.guard)
+			s.pages.console.SetHosts(p.config.API.Hosts)
 		}
 		s.socket, s.tcp = swap(s.socket, socket), swap(s.tcp, tcp)
 	}, abort, nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/statefile"
+	"github.com/understudy-ha/understudy/web/account"
 )
 
 // guard knows who may use the API over TCP: who has a token, or a certificate
@@ -24,10 +25,11 @@ type guard struct {
 	open   bool // everybody on this machine can read the tokens
 }
 
-// token is a name and the SHA-256 of its token.
+// token is a name, the SHA-256 of its token, and what it may do.
 type token struct {
 	name string
 	sum  [sha256.Size]byte
+	role account.Role
 }
 
 // The bounds of a token file.
@@ -78,7 +80,8 @@ func newGuard(a config.API) (*guard, error) {
 }
 
 // readTokens reads lines of a name and a token, or its SHA-256 in hexadecimal
-// digits after sha256:. Errors name the line and never the token.
+// digits after sha256:, and perhaps a role. Errors name the line and never the
+// token.
 func readTokens(text string) (tokens []token, err error) {
 	var faults []error
 	names := map[string]bool{}
@@ -107,13 +110,19 @@ func readTokens(text string) (tokens []token, err error) {
 }
 
 func readToken(words []string) (token, error) {
-	if len(words) != 2 {
-		return token{}, errors.New("a line is: NAME TOKEN, or NAME sha256:DIGITS")
+	if len(words) < 2 || len(words) > 3 {
+		return token{}, errors.New("a line is: NAME TOKEN, or NAME sha256:DIGITS, and after it perhaps viewer, operator or admin")
 	}
 	if why := config.CheckName(words[0]); why != "" {
 		return token{}, errors.New(why)
 	}
-	t := token{name: words[0], sum: sha256.Sum256([]byte(words[1]))}
+	t := token{name: words[0], sum: sha256.Sum256([]byte(words[1])), role: account.Operator}
+	if len(words) == 3 {
+		var err error
+		if t.role, err = account.ParseRole(words[2]); err != nil {
+			return t, err
+		}
+	}
 	digits, hashed := strings.CutPrefix(words[1], "sha256:")
 	switch {
 	case hashed:
@@ -127,33 +136,37 @@ func readToken(words []string) (token, error) {
 	return t, nil
 }
 
-// who gives the name of the one who asks over TCP; false if it is nobody who
-// may. A certificate has been verified before it gets here.
-func (g *guard) who(r *http.Request) (string, bool) {
+// who gives the name and the role of the one who asks over TCP; false if it is
+// nobody who may. A certificate has been verified before it gets here. more
+// knows tokens beside those of the file.
+func (g *guard) who(r *http.Request, more func(string) (string, account.Role, bool)) (string, account.Role, bool) {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		cert := r.TLS.PeerCertificates[0]
 		switch {
 		case cert.Subject.CommonName != "":
-			return cert.Subject.CommonName, true
+			return cert.Subject.CommonName, account.Operator, true
 		case len(cert.DNSNames) > 0:
-			return cert.DNSNames[0], true
+			return cert.DNSNames[0], account.Operator, true
 		}
-		return "certificate " + cert.SerialNumber.Text(16), true
+		return "certificate " + cert.SerialNumber.Text(16), account.Operator, true
 	}
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return "", false
+		return "", account.Nobody, false
 	}
-	return g.find(strings.TrimSpace(given))
+	if name, role, ok := g.find(strings.TrimSpace(given)); ok || more == nil {
+		return name, role, ok
+	}
+	return more(strings.TrimSpace(given))
 }
 
 // find compares with every token, so that the time tells nothing.
-func (g *guard) find(given string) (name string, found bool) {
+func (g *guard) find(given string) (name string, role account.Role, found bool) {
 	sum := sha256.Sum256([]byte(given))
 	for _, t := range g.tokens {
 		if subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1 {
-			name, found = t.name, true
+			name, role, found = t.name, t.role, true
 		}
 	}
-	return name, found
+	return name, role, found
 }

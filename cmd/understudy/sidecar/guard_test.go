@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/understudy-ha/understudy/web/account"
 )
 
 const good = "0123456789abcdef"
@@ -21,7 +23,7 @@ func TestTokensAreReadAndFoundByName(t *testing.T) {
 		good: "anna", "fedcba9876543210": "monitor", "": "", good + "x": "", good[:15]: "",
 		fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("fedcba9876543210"))): "", // the file's text is not the token
 	} {
-		if got, ok := g.find(given); got != want || ok != (want != "") {
+		if got, _, ok := g.find(given); got != want || ok != (want != "") {
 			t.Errorf("%q belongs to %q, want %q", given, got, want)
 		}
 	}
@@ -48,5 +50,22 @@ func TestEveryFaultOfATokenFileIsToldWithoutTheToken(t *testing.T) {
 	}
 	if _, err := readTokens("# nobody\n"); err == nil {
 		t.Error("a file without a token was taken")
+	}
+}
+
+func TestATokenHasTheRoleOfItsLineAndElseThatOfAnOperator(t *testing.T) {
+	t.Parallel()
+	tokens, err := readTokens("anna 0123456789abcdef\nnagios fedcba9876543210 viewer\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guard{tokens: tokens}
+	for given, want := range map[string]account.Role{"0123456789abcdef": account.Operator, "fedcba9876543210": account.Viewer, "0000": account.Nobody} {
+		if _, got, _ := g.find(given); got != want {
+			t.Errorf("%s: got %v, want %v", given, got, want)
+		}
+	}
+	if _, err := readTokens("anna 0123456789abcdef god\n"); err == nil || !strings.Contains(err.Error(), "god") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -40,6 +40,7 @@ type Sidecar struct {
 	api     *api.API
 	socket  *desk
 	tcp     *desk // nil: not asked for
+	pages   *pages
 	refused atomic.Bool
 	loaded  atomic.Int64 // Unix seconds
 	running sync.WaitGroup
@@ -71,6 +72,7 @@ func open(ctx context.Context, file string, log *slog.Logger, start func(*Sideca
 	s.groups.planned = s.names.lower
 	s.scribe = &scribe{groups: s.groups, tell: s.voice.tell, log: log, dir: filepath.Join(p.config.StateDir, "files")}
 	s.api = api.New(api.Config{Groups: s.groups, Identify: identify, Watcher: host})
+	s.pages = &pages{groups: s.groups, place: host, log: log}
 	s.pulse = &pulse{groups: s.groups, tell: s.voice.tell, alive: s.init.alive, every: s.init.pace(lookEvery), log: log}
 	s.crier.Employ(s.voice.tell)
 	s.begin()
@@ -227,6 +229,7 @@ func (s *Sidecar) close() {
 	s.groups.close()
 	s.cancel()
 	s.running.Wait()
+	s.pages.close()
 	s.voice.now.Swap(nil).stop()
 	_ = s.groups.register.Close()
 }

@@ -84,7 +84,7 @@ func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 		ha.DoBeat:          func(task) { e.beat() },
 		ha.DoAskPeer:       func(task) { e.askPeer() },
 		ha.DoLookPeer:      func(task) { e.ask(e.Peer.Look, e.answer) },
-		ha.DoAskFronts:     func(task) {}, // no front is known that could be asked
+		ha.DoAskFronts:     func(task) { e.askFronts() },
 		ha.DoAskStepDown:   e.askStepDown,
 		ha.DoPassDecision:  e.passDecision,
 		ha.DoTell:          func(task) { e.tell() },

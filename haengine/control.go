@@ -26,7 +26,7 @@ func (e *Engine) Status() nodeapi.Status {
 		Version: nodeapi.Version, Name: e.Name, Enabled: m.Enabled, Mode: m.Mode, Shown: m.Shown, State: state, Why: why, Phase: m.Phase,
 		Since: s.Since.UTC(), Profile: s.machine.Profile, Epoch: m.Epoch, Served: m.Served, Seen: m.Seen, Misses: int(m.Misses),
 		Paused: m.Blocked, Broken: s.Broken, Warnings: []string{},
-		Peer: nodeapi.PeerNow{Name: e.PeerName, State: s.Peer.Report.State, Heard: s.Peer.Heard, At: s.Peer.at.UTC(), Last: s.Peer.words, Off: s.Peer.Report.Off},
+		Peer: nodeapi.PeerNow{Name: e.PeerName, State: s.Peer.Report.State, Heard: s.Peer.Heard, At: s.Peer.at.UTC(), Last: s.Peer.words, Off: s.Peer.Report.Off, Trusted: trusted(e.Peer)},
 		App:  nodeapi.AppNow{Well: e.App.Well()},
 	}
 	if !s.Peer.Heard {
@@ -42,8 +42,15 @@ func (e *Engine) Status() nodeapi.Status {
 		d.LastSync = &syncs[len(syncs)-1]
 	}
 	d.Loss = e.costs()
+	d.Fronts = s.Fronts
 	d.Mind = mind(s, state, e.PeerName)
 	return d
+}
+
+// trusted says whether a peer can be asked.
+func trusted(p Peer) bool {
+	t, ok := p.(*Trusted)
+	return ok && t.Trust()
 }
 
 // mind says in one sentence what would happen now.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/statefile"
 )
@@ -53,6 +54,7 @@ type Config struct {
 	Fence    Fencing
 	Post     Post              // nil: nobody is told
 	Stock    Stock             // nil: nothing is replicated
+	Owners   func() []string   // of traffic: the fronts whose decision counts; nil: none
 	Version  []string          // the command that tells the application's release; empty: none
 	Count    []string          // and its device count
 	Clock    func() ha.Instant // nil: Boottime
@@ -95,6 +97,7 @@ type Engine struct {
 	later    []ha.Event // again when the phase has changed
 	pending  []ha.Event // answers that were there at once
 	peer     seen
+	fronts   fronts
 	actor    string // who says what is being done; empty: nobody
 	broken   string // why nothing is decided any more
 	failed   error  // why Run ends
@@ -125,6 +128,7 @@ func Open(c Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{Config: c, inbox: make(chan func(), 64), unlock: unlock}
+	e.fronts = fronts{map[string]word{}, map[string]nodeapi.Opinion{}, map[string]sure{}}
 	e.table = e.doings()
 	if err := e.recall(); err != nil {
 		unlock()

@@ -148,6 +148,8 @@ type rig struct {
 	base time.Time
 	skew atomic.Int64 // added to the clock: a freeze
 
+	owners []string // of traffic
+
 	*Engine
 	stop func()
 }
@@ -162,7 +164,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	e, err := Open(Config{
-		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door, Post: r.post,
+		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door, Post: r.post, Owners: func() []string { return r.owners },
 		Clock: func() ha.Instant { return ha.Instant(time.Since(r.base) + time.Duration(r.skew.Load())) }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -18,12 +19,13 @@ type Snapshot struct {
 	Broken   string    // why nothing is decided
 	Since    time.Time // of the phase
 	Peer     seen
+	Fronts   []nodeapi.Opinion
 	machine  *ha.Machine
 }
 
 // publish lets others see how the engine is.
 func (e *Engine) publish() {
-	e.now.Store(&Snapshot{e.member, e.settings, e.broken, e.since, e.peer, e.machine})
+	e.now.Store(&Snapshot{e.member, e.settings, e.broken, e.since, e.peer, e.fronts.opinions(), e.machine})
 	e.watch.tell()
 }
 

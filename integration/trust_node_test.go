@@ -37,16 +37,20 @@ type trustNode struct {
 // standby is an engine that stands by.
 type standby struct{}
 
-func (standby) Report(context.Context) (ha.Report, error) {
-	return ha.Report{State: ha.Standby, Served: 1}, nil
+func (standby) Report(context.Context) (ha.Report, string, error) {
+	return ha.Report{State: ha.Standby, Served: 1}, "", nil
+}
+
+func (standby) Hear(context.Context, string, remote.Telling) (ha.Report, string, error) {
+	return ha.Report{}, "", errors.New("nobody is expected to tell anything")
 }
 
 func (standby) StepDown(context.Context, string, remote.StepDown) error {
 	return &ha.Refusal{What: "nothing was done", Why: "this node does not serve", Do: "Ask the other."}
 }
 
-func (standby) TrafficDecided(context.Context, string, remote.TrafficDecided) error {
-	return errors.New("no front is expected")
+func (standby) TrafficDecided(context.Context, string, remote.TrafficDecided) (string, error) {
+	return "", errors.New("no front is expected")
 }
 
 func (n *trustNode) dir() string { return remote.Dir(n.home) }
@@ -111,7 +115,7 @@ func (n *trustNode) listen(t *testing.T, l net.Listener) {
 	t.Helper()
 	trust := n.trust(t)
 	s := &http.Server{
-		Handler: trust.Handler(standby{}, slog.New(slog.DiscardHandler)), TLSConfig: trust.ServerTLS(),
+		Handler: trust.Handler(standby{}, http.NotFoundHandler(), slog.New(slog.DiscardHandler)), TLSConfig: trust.ServerTLS(),
 		ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	done := make(chan struct{})

@@ -61,6 +61,10 @@ func statusText(d nodeapi.Status) string {
 	} else {
 		line("peer "+d.Peer.Name, "not seen yet")
 	}
+	line("trust", "%s", map[bool]string{true: "its engine can be asked", false: "none yet: the peer is what its status pages tell"}[d.Peer.Trusted])
+	for _, o := range d.Fronts {
+		line("front "+o.Front, "%s → %s, epoch %d, said %s", o.Group, o.Serving, o.Epoch, since(o.At))
+	}
 	if d.Misses > 0 {
 		line("heartbeats failed", "%d in a row", d.Misses)
 	}

@@ -23,6 +23,7 @@ type truster struct {
 	session       *session
 	dir           string
 	frontKey, own string // on a front: its key and its name
+	adminKey      string // on a host that administers: its key
 }
 
 // newTrustedHosts gives the commands of Manage Trusted Hosts.
@@ -37,7 +38,8 @@ By pairing string: invite on one node, add on the other. By hand: list --local
 shows the Local Server SSH Key of each node; add HOST --ssh-key - takes it on
 the other. Then test on both.
 
-On the machine of a front, --front-key names the front's key.`,
+On the machine of a front, --front-key names the front's key; on a host that
+steers the nodes from elsewhere, --admin-key names its key.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SetOut(s.err)
 			_ = cmd.Help()
@@ -47,7 +49,9 @@ On the machine of a front, --front-key names the front's key.`,
 	f := cmd.PersistentFlags()
 	f.StringVar(&r.dir, "trust", remote.Dir(remote.DefaultDataDir), "the folder trust in the node's data_dir")
 	f.StringVar(&r.frontKey, "front-key", "", "on a front's machine: its peer_key, made if it is missing")
-	f.StringVar(&r.own, "name", s.host, "with --front-key: what the nodes call this front")
+	f.StringVar(&r.adminKey, "admin-key", "", "on a host that steers the nodes from elsewhere: its key, made if it is missing")
+	f.StringVar(&r.own, "name", s.host, "with --front-key or --admin-key: what the nodes call this host")
+	cmd.MarkFlagsMutuallyExclusive("front-key", "admin-key")
 	cmd.AddCommand(r.invite(), r.add(), r.list(), r.remove(), r.test(), r.apply())
 	return cmd
 }
@@ -92,6 +96,9 @@ func (r *truster) with(do func(cmd *cobra.Command, args []string, t *remote.Trus
 func (r *truster) open() (*remote.Trust, error) {
 	if r.frontKey != "" {
 		return remote.OpenFront(r.frontKey, r.own)
+	}
+	if r.adminKey != "" {
+		return remote.OpenAdmin(r.adminKey, r.own)
 	}
 	return remote.Open(r.dir)
 }

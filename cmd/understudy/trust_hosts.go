@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,9 +14,9 @@ import (
 )
 
 func (r *truster) invite() *cobra.Command {
-	var front bool
+	var front, admin bool
 	cmd := &cobra.Command{
-		Use: "invite [--front]", Short: "Print a pairing string for one other host",
+		Use: "invite [--front|--admin]", Short: "Print a pairing string for one other host",
 		Long: `Print a pairing string. It is a secret: whoever has it can become a trusted host,
 once, within ten minutes, while this node's engine runs. On the other host:
 
@@ -25,10 +24,15 @@ once, within ten minutes, while this node's engine runs. On the other host:
 		Args: nothing,
 	}
 	cmd.Flags().BoolVar(&front, "front", false, "for a front or sidecar: it may tell what it has decided, and nothing else")
+	cmd.Flags().BoolVar(&admin, "admin", false, "for a host that steers the nodes from elsewhere: it may do what the failover command does")
+	cmd.MarkFlagsMutuallyExclusive("front", "admin")
 	cmd.RunE = r.with(func(_ *cobra.Command, _ []string, t *remote.Trust) error {
 		role, add := remote.Node, "failover trusted-hosts add"
-		if front {
+		switch {
+		case front:
 			role, add = remote.Front, "failover trusted-hosts add --front-key FILE --name NAME"
+		case admin:
+			role, add = remote.Admin, "failover trusted-hosts add --admin-key FILE --name NAME"
 		}
 		i, err := t.Invite(role, r.session.actor(), time.Now())
 		if err != nil {
@@ -161,8 +165,8 @@ func (r *truster) list() *cobra.Command {
 
 func (r *truster) printLocal(t *remote.Trust) error {
 	c := t.Card()
-	if c.Role == remote.Front {
-		return errors.New("a front has no SSH key; pair it by string")
+	if c.Role != remote.Node {
+		return fmt.Errorf("a %s has no SSH key; pair it by string", c.Role)
 	}
 	line, err := c.Line()
 	if err != nil {

@@ -26,6 +26,9 @@ type NodeFile struct {
 	FenceTimeout time.Duration
 	SMTP         SMTP // Server empty: no mail
 	Webhooks     []Webhook
+	Portal       NodePortal
+	SSH          NodeSSH
+	Owners       []string // of traffic: the trusted fronts whose decision counts; empty: all of them
 }
 
 // NodePeer is the other node of the pair.
@@ -113,8 +116,9 @@ func node(d *Document, root value) *NodeFile {
 		"app":               n.App.read,
 		"client_connection": n.Door.read,
 		"etcd":              later("etcd", "the lease in etcd, profile safe, is not part of this build yet; without it the profile is documented: two nodes alone, which both become Active if they lose sight of one another"),
-		"portal":            later("portal", "the portal and the engines' API with trust are not part of this build yet"),
-		"ssh":               later("ssh", "trust between the nodes is not part of this build yet"),
+		"portal":            n.readPortal,
+		"ssh":               n.readSSH,
+		"traffic_owners":    texts(&n.Owners),
 		"datasets":          later("datasets", "replication is not part of this build yet"),
 		"smtp":              n.readSMTP,
 		"notify":            n.readNotify,
@@ -179,7 +183,8 @@ func (n *NodeFile) check() (f Faults) {
 	f = append(f, n.Peer.check("peer", n.Name)...)
 	f = append(f, n.App.check("app")...)
 	f = append(f, n.checkNotify()...)
-	return append(f, n.Door.check("client_connection", n.StatusListen)...)
+	f = append(f, n.Door.check("client_connection", n.StatusListen)...)
+	return append(f, n.checkTrust()...)
 }
 
 func (p NodePeer) check(path, own string) (f Faults) {

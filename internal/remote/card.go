@@ -18,11 +18,16 @@ import (
 type Role string
 
 // The roles: a node of the pair or chain may ask a node to step down and fetch
-// its data; a front or sidecar may only tell it what it has decided.
+// its data; a front or sidecar may only tell it what it has decided; whoever
+// administers the pair from elsewhere, such as an upgrade run, may do what
+// people do by the failover command.
 const (
 	Node  Role = "node"
 	Front Role = "front"
+	Admin Role = "admin"
 )
+
+func (r Role) known() bool { return r == Node || r == Front || r == Admin }
 
 // DefaultPort is where an engine's API listens (EPMM guide: ports 8443, 443, 22).
 const DefaultPort = 8443
@@ -32,9 +37,9 @@ type Card struct {
 	Name      string   `json:"name"`
 	Role      Role     `json:"role"`
 	Addresses []string `json:"addresses"`      // where it is called and calls from: addresses or host names; the first is the one that is called
-	Port      uint16   `json:"port,omitempty"` // of its engine's API; a front has none
+	Port      uint16   `json:"port,omitempty"` // of its engine's API; only a node has one
 	Pin       Pin      `json:"pin"`            // of its TLS key; zero: not known, so that its engine cannot be asked
-	SSH       CardSSH  `json:"ssh,omitzero"`   // a front has none
+	SSH       CardSSH  `json:"ssh,omitzero"`   // only a node has it
 }
 
 // CardSSH is a node's SSH side.
@@ -64,8 +69,8 @@ func (c Card) Check() error {
 	if !namePattern.MatchString(c.Name) {
 		faults = append(faults, fmt.Errorf("name %.80q must be letters, digits, dot, dash and underscore, at most 63, and begin with a letter or digit", c.Name))
 	}
-	if c.Role != Node && c.Role != Front {
-		faults = append(faults, fmt.Errorf("role %.20q must be node or front", string(c.Role)))
+	if !c.Role.known() {
+		faults = append(faults, fmt.Errorf("role %.20q must be node, front or admin", string(c.Role)))
 	}
 	if len(c.Addresses) > mostAddresses || c.Role == Node && len(c.Addresses) == 0 {
 		faults = append(faults, fmt.Errorf("a node has 1 to %d addresses, not %d", mostAddresses, len(c.Addresses)))

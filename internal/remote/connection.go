@@ -28,7 +28,7 @@ func (t *Trust) Test(ctx context.Context, h Host) error {
 	p := t.Peer(h, 0)
 	defer p.Close()
 	_, err := p.Report(ctx)
-	if t.SSH == nil || h.Role == Front {
+	if t.SSH == nil || h.Role != Node {
 		return err
 	}
 	return errors.Join(err, t.testSSH(ctx, h))

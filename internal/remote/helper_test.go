@@ -31,14 +31,24 @@ func (e *engine) note(what string) error {
 	return e.answer
 }
 
-func (e *engine) Report(context.Context) (ha.Report, error) { return e.report, e.note("report") }
+func (e *engine) Report(context.Context) (ha.Report, string, error) {
+	return e.report, "OK", e.note("report")
+}
+
+func (e *engine) Hear(_ context.Context, peer string, t Telling) (ha.Report, string, error) {
+	what := "told"
+	if t.Asks {
+		what = "asked"
+	}
+	return e.report, "OK", e.note(what + " by " + peer)
+}
 
 func (e *engine) StepDown(_ context.Context, peer string, _ StepDown) error {
 	return e.note("step-down by " + peer)
 }
 
-func (e *engine) TrafficDecided(_ context.Context, front string, d TrafficDecided) error {
-	return e.note("traffic to " + d.Node + " by " + front)
+func (e *engine) TrafficDecided(_ context.Context, front string, d TrafficDecided) (string, error) {
+	return "again", e.note("traffic to " + d.Node + " by " + front)
 }
 
 func (e *engine) said() string {
@@ -87,7 +97,7 @@ func serveOn(t *testing.T, l net.Listener, trust *Trust, desk Desk) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	s := &http.Server{
-		Handler: trust.Handler(desk, quiet), TLSConfig: trust.ServerTLS(), ReadHeaderTimeout: time.Minute,
+		Handler: trust.Handler(desk, http.NotFoundHandler(), quiet), TLSConfig: trust.ServerTLS(), ReadHeaderTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	done := make(chan struct{})

@@ -59,13 +59,14 @@ type Invitation struct {
 
 const inviteFormat = 1
 
+// inviteRoles gives the roles by their number in a pairing string.
+var inviteRoles = []Role{Node, Front, Admin}
+
 // String gives the pairing string: the address, a colon, and the rest in
 // letters that no shell or mail program changes. It is a secret.
 func (i Invitation) String() string {
 	raw := []byte{inviteFormat, 0}
-	if i.Role == Front {
-		raw[1] = 1
-	}
+	raw[1] = byte(max(0, slices.Index(inviteRoles, i.Role)))
 	raw = binary.BigEndian.AppendUint16(raw, i.Port)
 	raw = append(raw, i.token[:]...)
 	raw = append(raw, i.Pin[:]...)
@@ -117,13 +118,10 @@ func ParseInvitation(text string) (Invitation, error) {
 	if string(sum) != string(inviteSum(host, body)) {
 		return Invitation{}, torn
 	}
-	if body[0] != inviteFormat || body[1] > 1 {
+	if body[0] != inviteFormat || int(body[1]) >= len(inviteRoles) {
 		return Invitation{}, errors.New("the pairing string was made by another release: update the older of both hosts")
 	}
-	i := Invitation{Host: strings.Trim(host, "[]"), Port: binary.BigEndian.Uint16(body[2:]), Role: Node}
-	if body[1] == 1 {
-		i.Role = Front
-	}
+	i := Invitation{Host: strings.Trim(host, "[]"), Port: binary.BigEndian.Uint16(body[2:]), Role: inviteRoles[body[1]]}
 	copy(i.token[:], body[4:])
 	copy(i.Pin[:], body[4+tokenLength:])
 	if err := checkAddress(i.Host); err != nil || i.Port == 0 || i.host() != host {
@@ -179,7 +177,7 @@ func (t *Trust) invitesPath() string { return filepath.Join(t.dir, "invites.json
 // within ten minutes, while this node's engine runs.
 func (t *Trust) Invite(role Role, by string, now time.Time) (Invitation, error) {
 	if t.SSH == nil {
-		return Invitation{}, errors.New("a front invites nobody: invite it on each node with: failover trusted-hosts invite --front")
+		return Invitation{}, fmt.Errorf("a %s invites nobody: invite it on each node with: failover trusted-hosts invite --%s", t.role, t.role)
 	}
 	i := Invitation{Host: t.site.Addresses[0], Port: t.site.Port, Role: role, Pin: t.Key.Pin}
 	rand.Read(i.token[:]) // never fails since Go 1.24
@@ -238,7 +236,7 @@ func (v invite) refuse(role Role, key Pin, now time.Time) error {
 	case !now.Before(v.Expires):
 		return fmt.Errorf("the pairing string expired at %s, %s after it was made; make a new one with: failover trusted-hosts invite", moment(v.Expires), inviteTime)
 	case v.Role != role:
-		return fmt.Errorf("the pairing string invites a %s, and this is a %s; a front is invited with: failover trusted-hosts invite --front", v.Role, role)
+		return fmt.Errorf("the pairing string invites a %s, and this is a %s; fronts and admins are invited with --front and --admin", v.Role, role)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (t *Trust) Join(ctx context.Context, i Invitation, by string) (Host, error)
 	ctx, cancel := context.WithTimeout(ctx, pairTime)
 	defer cancel()
 	if own := t.Card().Role; i.Role != own {
-		return Host{}, fmt.Errorf("the pairing string invites a %s, and this is a %s; a front is invited with: failover trusted-hosts invite --front", i.Role, own)
+		return Host{}, fmt.Errorf("the pairing string invites a %s, and this is a %s; fronts and admins are invited with: failover trusted-hosts invite --front, or --admin", i.Role, own)
 	}
 	dialer := tls.Dialer{Config: t.clientTLS("the inviting host", i.At(), i.Pin)}
 	conn, err := dialer.DialContext(ctx, "tcp", i.At())

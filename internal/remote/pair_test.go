@@ -36,7 +36,7 @@ func TestTwoNodesPairedByAStringTrustOneAnother(t *testing.T) {
 		must(t, err)
 		p := n.Peer(hosts[0], 0)
 		defer p.Close()
-		if r, err := p.Report(t.Context()); err != nil || r.Served != 7 {
+		if r, err := p.Report(t.Context()); err != nil || r.Report.Served != 7 {
 			t.Errorf("%s asks %s: %v, %v", n.Name(), hosts[0].Name, r, err)
 		}
 		keys := readFile(t, filepath.Join(n.dir, ".ssh", "authorized_keys"))
@@ -69,7 +69,9 @@ func TestAFrontIsPairedWithItsTLSKeyAlone(t *testing.T) {
 	}
 	p := f.Peer(known(t, f, "core1"), 0)
 	defer p.Close()
-	must(t, p.TrafficDecided(t.Context(), TrafficDecided{Group: "mdm", Node: "core2", Epoch: 4}))
+	if again, err := p.TrafficDecided(t.Context(), TrafficDecided{Group: "mdm", Node: "core2", Epoch: 4, Left: "core1", LeftEpoch: 7}); err != nil || again != "again" {
+		t.Errorf("got %q, %v", again, err)
+	}
 	if got := a.engine.said(); got != "traffic to core2 by front1" {
 		t.Errorf("the engine heard %q", got)
 	}

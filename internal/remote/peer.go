@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,15 +52,24 @@ func (h Host) api() string {
 func (p *Peer) Close() { p.transport.CloseIdleConnections() }
 
 // Report asks how the node is.
-func (p *Peer) Report(ctx context.Context) (ha.Report, error) {
+func (p *Peer) Report(ctx context.Context) (Peered, error) {
+	return p.peered(ctx, http.MethodGet, nil)
+}
+
+// Tell tells the node how this one is, and learns how it is then.
+func (p *Peer) Tell(ctx context.Context, t Telling) (Peered, error) {
+	return p.peered(ctx, http.MethodPost, t)
+}
+
+func (p *Peer) peered(ctx context.Context, method string, doc any) (Peered, error) {
 	var answer Peered
-	if err := p.call(ctx, http.MethodGet, pathPeer, nil, &answer); err != nil {
-		return ha.Report{}, err
+	if err := p.call(ctx, method, pathPeer, doc, &answer); err != nil {
+		return Peered{}, err
 	}
 	if answer.Version != version || answer.Name != p.host.Name {
-		return ha.Report{}, fmt.Errorf("%s answers as %s, with version %d: pair again", p.host.Name, cut(answer.Name), answer.Version)
+		return Peered{}, fmt.Errorf("%s answers as %s, with version %d: pair again", p.host.Name, cut(answer.Name), answer.Version)
 	}
-	return answer.Report, nil
+	return answer, nil
 }
 
 // StepDown asks the node to stop serving. A *ha.Refusal says that it does not.
@@ -67,9 +77,12 @@ func (p *Peer) StepDown(ctx context.Context, d StepDown) error {
 	return p.post(ctx, pathStep, d)
 }
 
-// TrafficDecided tells the node what a front has decided.
-func (p *Peer) TrafficDecided(ctx context.Context, d TrafficDecided) error {
-	return p.post(ctx, pathTraffic, d)
+// TrafficDecided tells the node what a front has decided. A word says that the
+// front is to look again.
+func (p *Peer) TrafficDecided(ctx context.Context, d TrafficDecided) (again string, err error) {
+	var answer Decided
+	err = p.call(ctx, http.MethodPost, pathTraffic, d, &answer)
+	return answer.Again, err
 }
 
 func (p *Peer) post(ctx context.Context, path string, doc any) error {
@@ -148,3 +161,10 @@ func (t *Told) Error() string {
 	}
 	return "it says: " + strconv.QuoteToGraphic(why)
 }
+
+// TLS gives what a client of a host's whole API needs: this host's key, and the
+// other's pin. See nodeapi.NewTLS.
+func (t *Trust) TLS(h Host) *tls.Config { return t.clientTLS(h.Name, h.api(), h.Pin) }
+
+// URL gives where a host's API is.
+func (h Host) URL() string { return "https://" + h.api() }

@@ -18,14 +18,25 @@ import (
 // Every call may come twice and late: an answer may be lost, and the caller
 // asks again.
 type Desk interface {
-	// Report tells how this node is.
-	Report(ctx context.Context) (ha.Report, error)
+	// Report tells how this node is, and what its page says.
+	Report(ctx context.Context) (r ha.Report, said string, err error)
+
+	// Hear is told by a node how that node is; the answer is how this one is
+	// afterwards.
+	Hear(ctx context.Context, peer string, t Telling) (r ha.Report, said string, err error)
 
 	// StepDown is asked by a node.
 	StepDown(ctx context.Context, peer string, d StepDown) error
 
-	// TrafficDecided is told by a front.
-	TrafficDecided(ctx context.Context, front string, d TrafficDecided) error
+	// TrafficDecided is told by a front. With a word the front is to look again
+	// and to tell what is so then, with this word.
+	TrafficDecided(ctx context.Context, front string, d TrafficDecided) (again string, err error)
+}
+
+// Telling is how a node is, by itself.
+type Telling struct {
+	Report ha.Report `json:"report"`
+	Asks   bool      `json:"asks"` // it wants to be Active, and asks whether it may
 }
 
 // StepDown asks a node to stop serving. It names the epoch that is to end, so
@@ -36,18 +47,29 @@ type StepDown struct {
 }
 
 // TrafficDecided tells a node where a front sends clients of a group from now
-// on.
+// on, and which node it has left.
 type TrafficDecided struct {
-	Group string `json:"group"`
-	Node  string `json:"node"`
-	Epoch uint64 `json:"epoch"` // of the Traffic: an older one than known is nothing new
+	Group     string `json:"group"`
+	Node      string `json:"node"`
+	Epoch     uint64 `json:"epoch"` // of the Traffic
+	Left      string `json:"left"`
+	LeftEpoch uint64 `json:"left_epoch"`      // of the node that was left, as known when that was decided
+	Again     string `json:"again,omitempty"` // the word of the answer that asked to look again
 }
 
-// Peered is the answer to GET /ha/v1/peer.
+// Decided is the answer to it.
+type Decided struct {
+	Version int    `json:"version"`
+	Again   string `json:"again,omitempty"` // look again, and tell what is so with this word
+}
+
+// Peered is the answer to GET and POST /ha/v1/peer.
 type Peered struct {
 	Version int       `json:"version"`
 	Name    string    `json:"name"`
 	Report  ha.Report `json:"report"`
+	Said    string    `json:"said"` // what its page for others says
+	At      time.Time `json:"at"`   // its clock
 }
 
 // The paths of the API for trusted hosts.
@@ -71,7 +93,9 @@ type server struct {
 // of a trusted host. That also is what guards against replays: a TLS 1.3
 // connection without early data takes each record once, in its place, under
 // keys that no other connection has, so what somebody recorded is never read.
-func (t *Trust) Handler(desk Desk, log *slog.Logger) http.Handler {
+//
+// What else is below /ha/v1/ goes to others, for nodes and admins.
+func (t *Trust) Handler(desk Desk, others http.Handler, log *slog.Logger) http.Handler {
 	s := &server{trust: t, desk: desk, log: log}
 	mux := http.NewServeMux()
 	for _, r := range []struct {
@@ -79,7 +103,8 @@ func (t *Trust) Handler(desk Desk, log *slog.Logger) http.Handler {
 		answer  func(http.ResponseWriter, *http.Request, Host)
 		roles   []Role
 	}{
-		{"GET " + pathPeer, s.peer, []Role{Node, Front}},
+		{"GET " + pathPeer, s.peer, []Role{Node, Front, Admin}},
+		{"POST " + pathPeer, s.hear, []Role{Node}},
 		{"POST " + pathStep, s.stepDown, []Role{Node}},
 		{"POST " + pathTraffic, s.traffic, []Role{Front}},
 		{"POST " + pathKeys, s.keys, []Role{Node}},
@@ -90,6 +115,7 @@ func (t *Trust) Handler(desk Desk, log *slog.Logger) http.Handler {
 		}), log, r.roles...))
 	}
 	mux.HandleFunc("POST "+pathPair, s.pair)
+	mux.Handle("/ha/v1/", t.Prove(others, log, Node, Admin))
 	return mux
 }
 
@@ -152,12 +178,27 @@ type unreadable struct{ err error }
 func (u *unreadable) Error() string { return "the list of trusted hosts cannot be read" }
 
 func (s *server) peer(w http.ResponseWriter, r *http.Request, _ Host) {
-	report, err := s.desk.Report(r.Context())
+	report, said, err := s.desk.Report(r.Context())
+	s.tell(w, report, said, err)
+}
+
+// hear takes what a node tells of itself.
+func (s *server) hear(w http.ResponseWriter, r *http.Request, host Host) {
+	var t Telling
+	if err := decode(r.Body, &t); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	report, said, err := s.desk.Hear(r.Context(), host.Name, t)
+	s.tell(w, report, said, err)
+}
+
+func (s *server) tell(w http.ResponseWriter, report ha.Report, said string, err error) {
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	send(w, http.StatusOK, Peered{version, s.trust.name, report})
+	send(w, http.StatusOK, Peered{version, s.trust.name, report, said, time.Now().UTC()})
 }
 
 func (s *server) stepDown(w http.ResponseWriter, r *http.Request, host Host) {
@@ -172,14 +213,19 @@ func (s *server) stepDown(w http.ResponseWriter, r *http.Request, host Host) {
 func (s *server) traffic(w http.ResponseWriter, r *http.Request, host Host) {
 	var d TrafficDecided
 	err := decode(r.Body, &d)
-	if err == nil && (!namePattern.MatchString(d.Group) || !namePattern.MatchString(d.Node)) {
-		err = errors.New("group and node must be names")
+	if err == nil && !(namePattern.MatchString(d.Group) && namePattern.MatchString(d.Node) && namePattern.MatchString(d.Left)) {
+		err = errors.New("group, node and left must be names")
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	s.done(w, s.desk.TrafficDecided(r.Context(), host.Name, d))
+	again, err := s.desk.TrafficDecided(r.Context(), host.Name, d)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	send(w, http.StatusOK, Decided{version, again})
 }
 
 // keys takes the SSH keys and addresses that a node has now, and gives ours:

@@ -15,11 +15,12 @@ import (
 // Trust is this host's side of trust: who it is, and whom it trusts.
 type Trust struct {
 	Key   *Key
-	SSH   *SSHKey // nil: a front, which neither calls nor is called over SSH
+	SSH   *SSHKey // nil: no node, so that it neither calls nor is called over SSH
 	Hosts *Hosts
 
 	dir     string // holds the lock and the invitations
 	name    string
+	role    Role
 	site    savedSite // of a node
 	resolve func(name string) ([]net.IP, error)
 }
@@ -41,7 +42,7 @@ func Open(dir string) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trust{dir: dir, name: site.Name, site: site, Hosts: NewHosts(filepath.Join(dir, "hosts.json")), resolve: lookUp}
+	t := &Trust{dir: dir, name: site.Name, role: Node, site: site, Hosts: NewHosts(filepath.Join(dir, "hosts.json")), resolve: lookUp}
 	if t.Key, err = OpenKey(filepath.Join(dir, "tls.pem"), site.Name); err != nil {
 		return nil, err
 	}
@@ -53,7 +54,13 @@ func Open(dir string) (*Trust, error) {
 
 // OpenFront gives the trust of a front or sidecar, whose key is the file at
 // path; the nodes that it trusts stand in a file beside that.
-func OpenFront(path, name string) (*Trust, error) {
+func OpenFront(path, name string) (*Trust, error) { return openKey(path, name, Front) }
+
+// OpenAdmin gives the trust of a host that administers the pair, in the same
+// way.
+func OpenAdmin(path, name string) (*Trust, error) { return openKey(path, name, Admin) }
+
+func openKey(path, name string, role Role) (*Trust, error) {
 	if !namePattern.MatchString(name) {
 		return nil, fmt.Errorf("name %.80q must be letters, digits, dot, dash and underscore, and begin with a letter or digit", name)
 	}
@@ -61,7 +68,7 @@ func OpenFront(path, name string) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Trust{dir: filepath.Dir(path), name: name, Key: key, Hosts: NewHosts(path + ".hosts"), resolve: lookUp}, nil
+	return &Trust{dir: filepath.Dir(path), name: name, role: role, Key: key, Hosts: NewHosts(path + ".hosts"), resolve: lookUp}, nil
 }
 
 // Name gives this host's own name.
@@ -71,7 +78,7 @@ func (t *Trust) Name() string { return t.name }
 // be read has none in it.
 func (t *Trust) Card() Card {
 	if t.SSH == nil {
-		return Card{Name: t.name, Role: Front, Pin: t.Key.Pin}
+		return Card{Name: t.name, Role: t.role, Pin: t.Key.Pin}
 	}
 	return Card{
 		Name: t.name, Role: Node, Addresses: t.site.Addresses, Port: t.site.Port, Pin: t.Key.Pin,

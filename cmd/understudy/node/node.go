@@ -12,6 +12,7 @@ import (
 
 	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/config"
+	"github.com/understudy-ha/understudy/internal/remote"
 )
 
 // Faulty is the error of a configuration that is refused for what it says.
@@ -23,14 +24,24 @@ func (f *Faulty) Error() string {
 
 // Node is one that runs. Make it with Open, run it with Run, once.
 type Node struct {
+	// Portal gives the pages of the portal. Set it before Run.
+	Portal Portal
+
 	config *config.NodeFile
 	log    *slog.Logger
 	init   *manager
 	engine *haengine.Engine
 	post   *post
-	status net.Listener
-	socket *socket
+	trust  *remote.Trust // nil: no portal
+	faces  map[string]net.Listener
 }
+
+// The faces of a node.
+const (
+	statusFace = "status"
+	socketFace = "socket"
+	portalFace = "portal"
+)
 
 // Open makes a node by the configuration in file: its listeners are open when
 // it returns. The error is a *Faulty, or says what else stands in the way.
@@ -45,31 +56,58 @@ func Open(file string, log *slog.Logger) (*Node, error) {
 	for _, w := range d.Warnings() {
 		log.Warn("unwise configuration", "at", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column), "why", w.Text)
 	}
-	n := &Node{config: c, log: log, init: newManager(log)}
-	if n.status, err = net.Listen("tcp", c.StatusListen); err != nil {
-		return nil, fmt.Errorf("listen for the status pages: %w", err)
-	}
-	if n.socket, err = openSocket(c.Socket); err != nil {
-		_ = n.status.Close()
+	n := &Node{config: c, log: log, init: newManager(log), faces: map[string]net.Listener{}}
+	if err := n.open(); err != nil {
+		n.close()
 		return nil, err
-	}
-	if n.engine, n.post, err = open(c, log); err != nil {
-		_ = n.status.Close()
-		_ = n.socket.Close()
-		return nil, fmt.Errorf("open the engine: %w", err)
 	}
 	return n, nil
 }
 
-// open makes the engine of a configuration.
-func open(c *config.NodeFile, log *slog.Logger) (*haengine.Engine, *post, error) {
+// open opens what the node has; what fails is closed by the caller.
+func (n *Node) open() (err error) {
+	c := n.config
+	status, err := net.Listen("tcp", c.StatusListen)
+	if err != nil {
+		return fmt.Errorf("listen for the status pages: %w", err)
+	}
+	n.faces[statusFace] = status
+	socket, err := openSocket(c.Socket)
+	if err != nil {
+		return err
+	}
+	n.faces[socketFace] = socket
+	if n.trust, err = openTrust(c); err != nil {
+		return err
+	}
+	if n.trust != nil {
+		portal, err := openPortal(c, n.trust)
+		if err != nil {
+			return err
+		}
+		n.faces[portalFace] = portal
+	}
+	if n.engine, n.post, err = newEngine(c, n.trust, n.log); err != nil {
+		return fmt.Errorf("open the engine: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) close() {
+	for _, l := range n.faces {
+		_ = l.Close()
+	}
+}
+
+// newEngine makes the engine of a configuration.
+func newEngine(c *config.NodeFile, trust *remote.Trust, log *slog.Logger) (*haengine.Engine, *post, error) {
 	var engine *haengine.Engine // the door asks it, from its first client on
 	post, err := newPost(c, func() string { return engine.Email() }, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	e := haengine.Config{
-		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: haengine.NewPages(c.Peer.Status), Log: log,
+		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
 		Version: c.App.Version, Count: c.App.Count, Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App: haengine.NewApplication(haengine.Commands{
 			Start: c.App.Start, Stop: c.App.Stop, Kill: c.App.Kill,
@@ -88,16 +126,38 @@ func open(c *config.NodeFile, log *slog.Logger) (*haengine.Engine, *post, error)
 	return engine, post, err
 }
 
-// Run serves until ctx ends. The error says why the engine ended by itself.
-func (n *Node) Run(ctx context.Context) error {
-	pages := haengine.NewServer(n.engine.Pages())
+// peer gives the other node: what its pages tell, and its engine where there is
+// trust.
+func peer(c *config.NodeFile, trust *remote.Trust) haengine.Peer {
+	pages := haengine.NewPages(c.Peer.Status)
+	if trust == nil {
+		return pages
+	}
+	return haengine.NewTrusted(c.Peer.Name, trust, pages)
+}
+
+// servers gives what answers at each face.
+func (n *Node) servers() map[string]*http.Server {
 	control := haengine.NewServer(n.engine.Control(who))
 	control.ConnContext = remember
 	control.WriteTimeout = time.Minute // for the whole log
+	all := map[string]*http.Server{statusFace: haengine.NewServer(n.engine.Pages()), socketFace: control}
+	if n.trust != nil {
+		all[portalFace] = haengine.NewServer(n.portal(n.Portal))
+		all[portalFace].WriteTimeout = time.Minute
+		all[portalFace].IdleTimeout = 5 * time.Minute // longer than the peer's Heartbeat Interval
+	}
+	return all
+}
+
+// Run serves until ctx ends. The error says why the engine ended by itself.
+func (n *Node) Run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	var running sync.WaitGroup
-	for s, l := range map[*http.Server]net.Listener{pages: n.status, control: n.socket} {
+	servers := n.servers()
+	for face, s := range servers {
+		l := n.faces[face]
 		s.ErrorLog = slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)
 		running.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -109,11 +169,15 @@ func (n *Node) Run(ctx context.Context) error {
 	running.Go(func() { n.post.run(ctx, n.log) })
 	running.Go(func() { n.init.feed(ctx, n.engine.Alive) })
 	n.init.ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
-	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.status.Addr().String(), "socket", n.config.Socket)
+	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.faces[statusFace].Addr().String(), "socket", n.config.Socket)
 	err := n.engine.Run(ctx)
 	n.init.stopping()
 	end()
-	for _, s := range []*http.Server{control, pages} {
+	for _, face := range []string{socketFace, portalFace, statusFace} {
+		s := servers[face]
+		if s == nil {
+			continue
+		}
 		brief, cancel := context.WithTimeout(context.Background(), time.Second)
 		if s.Shutdown(brief) != nil {
 			_ = s.Close()

@@ -32,8 +32,9 @@ type Status struct {
 	Door     DoorNow   `json:"client_connection"`
 	Warnings []string  `json:"warnings"`
 	LastSync *Sync     `json:"last_sync"`
-	Loss     Loss      `json:"loss"` // what a promotion of this node may cost now
-	Mind     string    `json:"mind"` // one sentence: what would happen now
+	Loss     Loss      `json:"loss"`   // what a promotion of this node may cost now
+	Fronts   []Opinion `json:"fronts"` // what they have called here; it decides nothing by itself
+	Mind     string    `json:"mind"`   // one sentence: what would happen now
 }
 
 // PeerNow is what is known of the peer.
@@ -44,6 +45,17 @@ type PeerNow struct {
 	At    time.Time `json:"at,omitzero"` // of its last answer, zero: none yet
 	Last  string    `json:"last"`        // what the last look has shown
 	Off   bool      `json:"off"`         // High Availability is disabled there
+
+	Trusted bool `json:"trusted"` // its engine can be asked: the nodes trust one another
+}
+
+// Opinion is what a front has called: where it sends the clients of a group.
+type Opinion struct {
+	Front   string    `json:"front"`
+	Group   string    `json:"group"`
+	Serving string    `json:"serving"`
+	Epoch   uint64    `json:"epoch"` // of its Traffic
+	At      time.Time `json:"at"`
 }
 
 // AppNow is how the application is.

@@ -30,7 +30,9 @@ func TestMain(m *testing.M) {
 	case "understudy-sink":
 		os.Exit(beSink(os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	endServers()
+	os.Exit(code)
 }
 
 // fakeSSH is ssh, sshd and the forced command in one process: it gets the

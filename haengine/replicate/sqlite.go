@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +50,7 @@ func NewSQLite(folder string, databases ...string) (*SQLite, error) {
 const factsFile = "facts.json"
 
 const (
-	factsMost = 4 << 20 // bounds factsFile
+	factsMost = 4 << 20 // bounds it
 	spoolMode = fs.FileMode(0o640)
 
 	folderMode = fs.ModePerm | fs.ModeSetgid | fs.ModeSticky
@@ -114,11 +113,7 @@ func (s *SQLite) Offer(ctx context.Context, spool string) (Offer, error) {
 		}
 	}
 	o.Digest = hex.EncodeToString(digest.Sum(nil))
-	text, err := json.Marshal(facts)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(spool, factsFile), text, spoolMode)
-	}
-	return o, err
+	return o, writeFacts(spool, facts)
 }
 
 func addCounts(all map[string]int64, database string, f sqliteFacts) error {
@@ -210,15 +205,8 @@ func (s *SQLite) facts(dir string) (map[string]sqliteFacts, error) {
 	if !slices.Equal(names, s.databases) {
 		return nil, fmt.Errorf("the source sent the databases %.200q, and %.200q are named here: name the same on both nodes", names, s.databases)
 	}
-	text, err := statefile.Read(filepath.Join(dir, factsFile), factsMost)
-	if err != nil {
-		return nil, err
-	}
 	facts := map[string]sqliteFacts{}
-	if err := json.Unmarshal(text, &facts); err != nil {
-		return nil, fmt.Errorf("the source's %s cannot be read: %w", factsFile, err)
-	}
-	return facts, nil
+	return facts, readFacts(dir, &facts)
 }
 
 // room makes the folder for a generation, after a look at whether it fits and

@@ -14,17 +14,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// made gives a folder with a database that these statements have made.
-func made(t *testing.T, statements ...string) (folder string, db *sql.DB) {
+// liteMade gives a folder with a database that these statements have made.
+func liteMade(t *testing.T, statements ...string) (folder string, db *sql.DB) {
 	t.Helper()
 	folder = filepath.Join(t.TempDir(), "db")
 	must(t, os.Mkdir(folder, 0o700))
-	db = opened(t, filepath.Join(folder, "app.db"))
-	run(t, db, statements...)
+	db = liteOpen(t, filepath.Join(folder, "app.db"))
+	runSQL(t, db, statements...)
 	return folder, db
 }
 
-func opened(t *testing.T, path string) *sql.DB {
+func liteOpen(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
 	must(t, err)
@@ -32,7 +32,7 @@ func opened(t *testing.T, path string) *sql.DB {
 	return db
 }
 
-func run(t *testing.T, db *sql.DB, statements ...string) {
+func runSQL(t *testing.T, db *sql.DB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := db.Exec(s); err != nil {
@@ -47,13 +47,6 @@ func number(t *testing.T, db *sql.DB, query string) (n int64) {
 	return n
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func wantError(t *testing.T, err error, part string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), part) {
@@ -61,21 +54,21 @@ func wantError(t *testing.T, err error, part string) {
 	}
 }
 
-func dataset(t *testing.T, folder string) *SQLite {
+func lite(t *testing.T, folder string) *SQLite {
 	t.Helper()
 	s, err := NewSQLite(folder, "app.db")
 	must(t, err)
 	return s
 }
 
-// offered gives what the source offers.
-func offered(t *testing.T, folder string) (Offer, error) {
+// liteOffer gives what the source offers.
+func liteOffer(t *testing.T, folder string) (Offer, error) {
 	t.Helper()
-	return dataset(t, folder).Offer(t.Context(), t.TempDir())
+	return lite(t, folder).Offer(t.Context(), t.TempDir())
 }
 
-// taken lets a sink take an offer as a generation, up to the switch.
-func taken(t *testing.T, sink *SQLite, o Offer, generation uint64) Change {
+// liteTake lets a sink take an offer as a generation, up to the switch.
+func liteTake(t *testing.T, sink *SQLite, o Offer, generation uint64) Change {
 	t.Helper()
 	p, err := sink.Prepare(t.Context(), Staged{Generation: generation, Dir: o.Tree, Offer: o})
 	must(t, err)
@@ -92,17 +85,17 @@ const devices = `CREATE TABLE devices (id INTEGER PRIMARY KEY, name TEXT NOT NUL
 func TestSQLiteACopyHasEverythingAndTheSourceIsUntouched(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "truncate"} {
-		folder, db := made(t, "PRAGMA journal_mode="+mode, devices,
+		folder, db := liteMade(t, "PRAGMA journal_mode="+mode, devices,
 			"PRAGMA user_version=42", "PRAGMA application_id=77",
 			`CREATE TABLE "odd "" name" (k TEXT PRIMARY KEY, v) WITHOUT ROWID`, `INSERT INTO "odd "" name" VALUES ('a', x'00ff')`,
 			"CREATE VIRTUAL TABLE words USING fts5(text)", "INSERT INTO words VALUES ('hello there')",
 			"CREATE VIEW few AS SELECT * FROM devices WHERE id < 10",
 			"CREATE TABLE child (d INTEGER REFERENCES devices(id))", "INSERT INTO child VALUES (1), (99999)",
 			"UPDATE devices SET name = 'only in the WAL' WHERE id = 7")
-		before := contents(t, folder)
-		o, err := offered(t, folder)
+		before := textsIn(t, folder)
+		o, err := liteOffer(t, folder)
 		must(t, err)
-		after := contents(t, folder)
+		after := textsIn(t, folder)
 		delete(before, "app.db-shm") // holds the locks of readers
 		delete(after, "app.db-shm")
 		if diff := cmp.Diff(before, after); diff != "" {
@@ -115,14 +108,14 @@ func TestSQLiteACopyHasEverythingAndTheSourceIsUntouched(t *testing.T) {
 			}
 		}
 		live := filepath.Join(t.TempDir(), "db")
-		sink := dataset(t, live)
+		sink := lite(t, live)
 		p, err := sink.Prepare(t.Context(), Staged{Generation: 3, Dir: o.Tree, Offer: o})
 		must(t, err)
 		if p.Detail != "1 rows break a foreign key, as at the source" {
 			t.Errorf("%s: detail %q", mode, p.Detail)
 		}
 		must(t, sink.Switch(t.Context(), Change{Generation: 3, Data: p.Data}))
-		got := opened(t, filepath.Join(live, "app.db"))
+		got := liteOpen(t, filepath.Join(live, "app.db"))
 		for _, query := range []string{
 			"PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM few",
 			"SELECT count(*) FROM words WHERE words MATCH 'hello'", "SELECT count(*) FROM devices WHERE name = 'only in the WAL'",
@@ -138,13 +131,13 @@ func TestSQLiteACopyHasEverythingAndTheSourceIsUntouched(t *testing.T) {
 // must leave no file behind that the application cannot write.
 func TestSQLiteAClosedDatabaseIsCopiedAndStaysUsable(t *testing.T) {
 	t.Parallel()
-	folder, db := made(t, "PRAGMA journal_mode=wal", devices)
+	folder, db := liteMade(t, "PRAGMA journal_mode=wal", devices)
 	must(t, db.Close())
 	if os.Geteuid() == 0 {
 		must(t, os.Chown(filepath.Join(folder, "app.db"), 56, 78))
 	}
 	for range 2 {
-		o, err := offered(t, folder)
+		o, err := liteOffer(t, folder)
 		must(t, err)
 		if o.Counts["app.db/devices"] != 2000 {
 			t.Errorf("counts %v", o.Counts)
@@ -161,11 +154,11 @@ func TestSQLiteAClosedDatabaseIsCopiedAndStaysUsable(t *testing.T) {
 			t.Errorf("%s is left with owner %d and mode %v", e.Name(), got.Sys().(*syscall.Stat_t).Uid, got.Mode())
 		}
 	}
-	run(t, opened(t, filepath.Join(folder, "app.db")), "DELETE FROM devices")
+	runSQL(t, liteOpen(t, filepath.Join(folder, "app.db")), "DELETE FROM devices")
 }
 
-// contents gives what stands in the files of a folder.
-func contents(t *testing.T, folder string) map[string]string {
+// textsIn gives what stands in the files of a folder.
+func textsIn(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	entries, err := os.ReadDir(folder)
@@ -180,16 +173,16 @@ func contents(t *testing.T, folder string) map[string]string {
 
 func TestSQLiteNothingChangedIsTheSameDigest(t *testing.T) {
 	t.Parallel()
-	folder, db := made(t, "PRAGMA journal_mode=wal", devices)
-	first, err := offered(t, folder)
+	folder, db := liteMade(t, "PRAGMA journal_mode=wal", devices)
+	first, err := liteOffer(t, folder)
 	must(t, err)
-	second, err := offered(t, folder)
+	second, err := liteOffer(t, folder)
 	must(t, err)
 	if first.Digest != second.Digest || first.Digest == "" {
 		t.Errorf("digests %q and %q of the same database", first.Digest, second.Digest)
 	}
-	run(t, db, "UPDATE devices SET name = 'x' WHERE id = 1")
-	third, err := offered(t, folder)
+	runSQL(t, db, "UPDATE devices SET name = 'x' WHERE id = 1")
+	third, err := liteOffer(t, folder)
 	must(t, err)
 	if third.Digest == second.Digest {
 		t.Error("a changed row leaves the digest as it was")
@@ -201,7 +194,7 @@ func TestSQLiteNothingChangedIsTheSameDigest(t *testing.T) {
 func TestSQLiteACopyUnderHeavyWritesIsOfOneMoment(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
-		folder, db := made(t, "PRAGMA journal_mode="+mode, "PRAGMA synchronous=off",
+		folder, db := liteMade(t, "PRAGMA journal_mode="+mode, "PRAGMA synchronous=off",
 			"CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER)", "INSERT INTO account VALUES (1, 1000000), (100000, 0)",
 			`WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 900) INSERT INTO account SELECT i, 0 FROM n`,
 			"CREATE TABLE ballast (b BLOB)", `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 800) INSERT INTO ballast SELECT zeroblob(4000) FROM n`)
@@ -232,7 +225,7 @@ func TestSQLiteACopyUnderHeavyWritesIsOfOneMoment(t *testing.T) {
 		if _, err := readSQLite(t.Context(), to); err != nil {
 			t.Errorf("%s: %v", mode, err)
 		}
-		if got := number(t, opened(t, to), "SELECT sum(balance) FROM account"); got != 1000000 {
+		if got := number(t, liteOpen(t, to), "SELECT sum(balance) FROM account"); got != 1000000 {
 			t.Errorf("%s: the balances add up to %d: the copy is of two moments", mode, got)
 		}
 	}
@@ -242,17 +235,17 @@ func TestSQLiteACopyUnderHeavyWritesIsOfOneMoment(t *testing.T) {
 // WAL of the one before, is silently another.
 func TestSQLiteTheWALOfTheDatabaseBeforeIsNotAppliedToTheNewOne(t *testing.T) {
 	t.Parallel()
-	source, db := made(t, devices)
-	run(t, db, "UPDATE devices SET name = 'new'")
-	o, err := offered(t, source)
+	source, db := liteMade(t, devices)
+	runSQL(t, db, "UPDATE devices SET name = 'new'")
+	o, err := liteOffer(t, source)
 	must(t, err)
 
 	// An application that crashed has left a WAL.
 	crashed := func() string {
-		folder, db := made(t, "PRAGMA journal_mode=wal", devices, "PRAGMA wal_checkpoint(TRUNCATE)", "UPDATE devices SET name = 'stale'")
+		folder, db := liteMade(t, "PRAGMA journal_mode=wal", devices, "PRAGMA wal_checkpoint(TRUNCATE)", "UPDATE devices SET name = 'stale'")
 		live := filepath.Join(t.TempDir(), "db")
 		must(t, os.Mkdir(live, 0o700))
-		for name, text := range contents(t, folder) {
+		for name, text := range textsIn(t, folder) {
 			must(t, os.WriteFile(filepath.Join(live, name), []byte(text), 0o600))
 		}
 		must(t, db.Close())
@@ -260,7 +253,7 @@ func TestSQLiteTheWALOfTheDatabaseBeforeIsNotAppliedToTheNewOne(t *testing.T) {
 	}
 	names := func(live string) string {
 		var name string
-		if err := opened(t, filepath.Join(live, "app.db")).QueryRow("SELECT group_concat(DISTINCT name) FROM devices").Scan(&name); err != nil {
+		if err := liteOpen(t, filepath.Join(live, "app.db")).QueryRow("SELECT group_concat(DISTINCT name) FROM devices").Scan(&name); err != nil {
 			return err.Error()
 		}
 		return name
@@ -272,11 +265,11 @@ func TestSQLiteTheWALOfTheDatabaseBeforeIsNotAppliedToTheNewOne(t *testing.T) {
 		t.Error("a database next to another one's WAL is read right; then this test proves nothing")
 	}
 
-	o, err = offered(t, source)
+	o, err = liteOffer(t, source)
 	must(t, err)
 	live := crashed()
-	sink := dataset(t, live)
-	must(t, sink.Switch(t.Context(), taken(t, sink, o, 1)))
+	sink := lite(t, live)
+	must(t, sink.Switch(t.Context(), liteTake(t, sink, o, 1)))
 	if got := names(live); got != "new" {
 		t.Errorf("the names are %q, want new", got)
 	}
@@ -287,24 +280,24 @@ func TestSQLiteTheWALOfTheDatabaseBeforeIsNotAppliedToTheNewOne(t *testing.T) {
 
 func TestSQLiteASwitchMayBeDoneTwiceAndUndone(t *testing.T) {
 	t.Parallel()
-	source, db := made(t, devices)
+	source, db := liteMade(t, devices)
 	live := filepath.Join(t.TempDir(), "db")
-	sink := dataset(t, live)
+	sink := lite(t, live)
 	rows := func(want int64) {
 		t.Helper()
-		if got := number(t, opened(t, filepath.Join(live, "app.db")), "SELECT count(*) FROM devices"); got != want {
+		if got := number(t, liteOpen(t, filepath.Join(live, "app.db")), "SELECT count(*) FROM devices"); got != want {
 			t.Errorf("%d devices, want %d", got, want)
 		}
 	}
 	var changes []Change
 	for generation := range uint64(2) {
-		o, err := offered(t, source)
+		o, err := liteOffer(t, source)
 		must(t, err)
-		c := taken(t, sink, o, generation+1)
+		c := liteTake(t, sink, o, generation+1)
 		must(t, sink.Switch(t.Context(), c))
 		must(t, sink.Switch(t.Context(), c))
 		changes = append(changes, c)
-		run(t, db, "DELETE FROM devices WHERE id > 1500")
+		runSQL(t, db, "DELETE FROM devices WHERE id > 1500")
 	}
 	rows(1500)
 	must(t, sink.Back(t.Context(), changes[1]))
@@ -325,10 +318,10 @@ func TestSQLiteASwitchMayBeDoneTwiceAndUndone(t *testing.T) {
 
 func TestSQLiteWhatAPrepareThatEndedEarlyLeftIsFreed(t *testing.T) {
 	t.Parallel()
-	source, _ := made(t, devices)
-	o, err := offered(t, source)
+	source, _ := liteMade(t, devices)
+	o, err := liteOffer(t, source)
 	must(t, err)
-	sink := dataset(t, filepath.Join(t.TempDir(), "db"))
+	sink := lite(t, filepath.Join(t.TempDir(), "db"))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(fmt.Errorf("the engine ends"))
 	if _, err := sink.Prepare(ctx, Staged{Generation: 9, Dir: o.Tree, Offer: o}); err == nil {
@@ -345,16 +338,16 @@ func TestSQLiteTheNewDatabaseHasOwnerAndModeOfTheOneBefore(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root gives files away")
 	}
-	source, _ := made(t, devices)
-	o, err := offered(t, source)
+	source, _ := liteMade(t, devices)
+	o, err := liteOffer(t, source)
 	must(t, err)
-	live, _ := made(t, devices)
+	live, _ := liteMade(t, devices)
 	must(t, os.Chown(live, 12, 34))
 	must(t, os.Chmod(live, 0o750|os.ModeSetgid))
 	must(t, os.Chown(filepath.Join(live, "app.db"), 56, 78))
 	must(t, os.Chmod(filepath.Join(live, "app.db"), 0o664))
-	sink := dataset(t, live)
-	must(t, sink.Switch(t.Context(), taken(t, sink, o, 1)))
+	sink := lite(t, live)
+	must(t, sink.Switch(t.Context(), liteTake(t, sink, o, 1)))
 	got := map[string]string{}
 	for _, path := range []string{live, filepath.Join(live, "app.db")} {
 		info, err := os.Stat(path)
@@ -387,10 +380,10 @@ func TestSQLiteASourceThatCannotBeTrustedOffersNothing(t *testing.T) {
 		}, `holds "notes.txt", which is none of its databases`},
 		"damaged": {func(f string, _ *sql.DB) { scratch(t, filepath.Join(f, "app.db"), 3*4096) }, "is damaged"},
 	} {
-		folder, db := made(t, devices)
+		folder, db := liteMade(t, devices)
 		must(t, db.Close())
 		tt.harm(folder, db)
-		_, err := offered(t, folder)
+		_, err := liteOffer(t, folder)
 		t.Log(name, err)
 		wantError(t, err, tt.want)
 	}
@@ -408,14 +401,14 @@ func scratch(t *testing.T, path string, at int64) {
 
 func TestSQLiteAJournalOfACrashIsLeftToItsApplication(t *testing.T) {
 	t.Parallel()
-	folder, db := made(t, devices, "PRAGMA cache_size=1", "BEGIN", "UPDATE devices SET name = hex(randomblob(200))")
+	folder, db := liteMade(t, devices, "PRAGMA cache_size=1", "BEGIN", "UPDATE devices SET name = hex(randomblob(200))")
 	crashed := filepath.Join(t.TempDir(), "db")
 	must(t, os.Mkdir(crashed, 0o700))
-	for name, text := range contents(t, folder) {
+	for name, text := range textsIn(t, folder) {
 		must(t, os.WriteFile(filepath.Join(crashed, name), []byte(text), 0o600))
 	}
 	_ = db.Close()
-	_, err := offered(t, crashed)
+	_, err := liteOffer(t, crashed)
 	wantError(t, err, "start it, so that it rolls its journal back")
 }
 
@@ -434,19 +427,19 @@ func TestSQLiteWhatArrivedOtherwiseThanItWasSentIsRefused(t *testing.T) {
 		"no database": {func(d string) { must(t, os.WriteFile(filepath.Join(d, "app.db"), []byte("x"), 0o600)) }, "it is no SQLite database"},
 		"damaged":     {func(d string) { scratch(t, filepath.Join(d, "app.db"), 3*4096) }, "has not arrived whole"},
 		"other rows": {func(d string) {
-			db := opened(t, filepath.Join(d, "app.db"))
-			run(t, db, "DELETE FROM devices WHERE id = 3")
+			db := liteOpen(t, filepath.Join(d, "app.db"))
+			runSQL(t, db, "DELETE FROM devices WHERE id = 3")
 			must(t, db.Close())
 		}, "1999 rows in 1 tables"},
 		"no facts":  {func(d string) { must(t, os.Remove(filepath.Join(d, factsFile))) }, factsFile},
 		"odd facts": {func(d string) { must(t, os.WriteFile(filepath.Join(d, factsFile), []byte("{"), 0o600)) }, "cannot be read"},
 	} {
-		folder, _ := made(t, devices)
-		o, err := offered(t, folder)
+		folder, _ := liteMade(t, devices)
+		o, err := liteOffer(t, folder)
 		must(t, err)
 		tt.harm(o.Tree)
-		live, db := made(t, "CREATE TABLE mine (x)")
-		_, err = dataset(t, live).Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o})
+		live, db := liteMade(t, "CREATE TABLE mine (x)")
+		_, err = lite(t, live).Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o})
 		t.Log(name, err)
 		wantError(t, err, tt.want)
 		if got := number(t, db, "SELECT count(*) FROM mine"); got != 0 {
@@ -457,17 +450,17 @@ func TestSQLiteWhatArrivedOtherwiseThanItWasSentIsRefused(t *testing.T) {
 
 func TestSQLiteAFolderThatCannotBeExchangedIsRefusedBeforeTheSwitch(t *testing.T) {
 	t.Parallel()
-	folder, _ := made(t, devices)
-	o, err := offered(t, folder)
+	folder, _ := liteMade(t, devices)
+	o, err := liteOffer(t, folder)
 	must(t, err)
 	mounted, err := NewSQLite("/dev/shm", "app.db")
 	must(t, err)
 	_, err = mounted.Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o})
 	wantError(t, err, "is a mount point")
 
-	live, _ := made(t, devices)
+	live, _ := liteMade(t, devices)
 	must(t, os.WriteFile(filepath.Join(live, "upload.bin"), nil, 0o600))
-	_, err = dataset(t, live).Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o})
+	_, err = lite(t, live).Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o})
 	wantError(t, err, `holds "upload.bin"`)
 }
 
@@ -487,12 +480,12 @@ func TestSQLiteNamesOfDatabasesAreFilesInTheFolder(t *testing.T) {
 
 func TestSQLiteALockThatIsHeldIsWaitedForAndNotForEver(t *testing.T) {
 	t.Parallel()
-	folder, db := made(t, "PRAGMA journal_mode=delete", devices)
-	run(t, db, "PRAGMA locking_mode=exclusive", "BEGIN EXCLUSIVE")
+	folder, db := liteMade(t, "PRAGMA journal_mode=delete", devices)
+	runSQL(t, db, "PRAGMA locking_mode=exclusive", "BEGIN EXCLUSIVE")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	_, err := dataset(t, folder).Offer(ctx, t.TempDir())
+	_, err := lite(t, folder).Offer(ctx, t.TempDir())
 	if err == nil || time.Since(begin) > 10*time.Second {
 		t.Errorf("error %v after %v", err, time.Since(begin))
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -24,8 +25,12 @@ const grace = 2 * time.Second
 // grace. It gives the end of what the program said; the error has it too,
 // quoted.
 func execute(ctx context.Context, line []string, env ...string) (string, error) {
+	return executeTo(ctx, new(tail), line, env...)
+}
+
+// executeTo is execute; what the program says can be read meanwhile.
+func executeTo(ctx context.Context, said *tail, line []string, env ...string) (string, error) {
 	cmd := exec.Command(line[0], line[1:]...) // #nosec G204 -- the operator's own command
-	said := new(tail)
 	cmd.Stdout, cmd.Stderr = said, said
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "NOTIFY_SOCKET=") || strings.HasPrefix(v, "WATCHDOG_")
@@ -48,7 +53,7 @@ func execute(ctx context.Context, line []string, env ...string) (string, error) 
 	err := cmd.Wait()
 	close(ended)
 	<-killed
-	text := strings.TrimSpace(string(said.text))
+	text := said.String()
 	switch {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("it was ended: %w", context.Cause(ctx))
@@ -79,9 +84,20 @@ func endGroup(ctx context.Context, group int, ended <-chan struct{}) {
 }
 
 // tail keeps the last bytes that are written to it.
-type tail struct{ text []byte }
+type tail struct {
+	mu   sync.Mutex // guards text
+	text []byte
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	n := len(p)
 	p = p[max(0, len(p)-mostSaid):]
 	if t.text = append(t.text, p...); len(t.text) > mostSaid {

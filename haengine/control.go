@@ -38,6 +38,9 @@ func (e *Engine) Status() nodeapi.Status {
 	if m.Enabled && s.machine.Profile == ha.Documented && !s.Settings.KeepInStandby {
 		d.Warnings = append(d.Warnings, SplitBrain)
 	}
+	if l := e.runs.holder(); l != nil {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("The run %s has the lock since %s (%s): nothing happens by itself until it ends. See: understudy upgrade status.", l.Run, l.Since.Format(time.RFC3339), l.Reason))
+	}
 	if syncs := e.history.syncs(); len(syncs) > 0 {
 		d.LastSync = &syncs[len(syncs)-1]
 	}
@@ -171,11 +174,14 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("GET /ha/v1/status", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.Status()) })
 	mux.HandleFunc("GET /ha/v1/events", e.events)
 	mux.HandleFunc("POST /ha/v1/role", c.act(c.role))
-	mux.HandleFunc("POST /ha/v1/ha", c.act(c.enable))
-	mux.HandleFunc("POST /ha/v1/pause", c.act(c.pause))
-	mux.HandleFunc("POST /ha/v1/sync", c.act(c.sync))
-	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.clientConnection))
-	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.set))
+	mux.HandleFunc("POST /ha/v1/ha", c.act(c.fenced(c.enable)))
+	mux.HandleFunc("POST /ha/v1/pause", c.act(c.fenced(c.pause)))
+	mux.HandleFunc("POST /ha/v1/sync", c.act(c.fenced(c.sync)))
+	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.fenced(c.clientConnection)))
+	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.fenced(c.set)))
+	mux.HandleFunc("GET /ha/v1/run", c.showRun)
+	mux.HandleFunc("POST /ha/v1/lock", c.runAct(c.lock))
+	mux.HandleFunc("POST /ha/v1/app", c.runAct(c.app))
 	mux.HandleFunc("POST /ha/v1/notify-test", c.notifyTest)
 	mux.HandleFunc("GET /ha/v1/settings", c.settings)
 	mux.HandleFunc("GET /ha/v1/history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.transitions()) })

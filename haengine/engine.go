@@ -57,6 +57,7 @@ type Config struct {
 	Owners   func() []string   // of traffic: the fronts whose decision counts; nil: none
 	Version  []string          // the command that tells the application's release; empty: none
 	Count    []string          // and its device count
+	Lists    Lists             // what a run may have done here
 	Clock    func() ha.Instant // nil: Boottime
 	Log      *slog.Logger
 
@@ -83,6 +84,7 @@ type Engine struct {
 	history *history
 	watch   watchers
 	unlock  func()
+	runs    *runs
 	tasks   sync.WaitGroup
 
 	// Owned by Run.
@@ -173,6 +175,9 @@ func (e *Engine) recall() error {
 	}
 	if faults := e.settings.Check(); len(faults) > 0 {
 		e.broken, e.settings = "the saved settings are not possible: "+faults[0], DefaultSettings()
+	}
+	if e.runs, err = openRuns(e.Dir, e.Lists, e.store, &e.tasks); err != nil {
+		return err
 	}
 	if e.journal, err = openJournal(e.Dir); err != nil {
 		return err

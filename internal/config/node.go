@@ -50,6 +50,7 @@ type NodeApp struct {
 	Kill           []string // what stops it without mercy; empty: Stop once more
 	Version        []string
 	Count          []string
+	Lists          NodeLists
 }
 
 // NodeDoor is the door for clients before the application.
@@ -106,7 +107,7 @@ func IsNode(file string) bool {
 
 func node(d *Document, root value) *NodeFile {
 	n := &NodeFile{File: d.file, DataDir: defaultStateDir, Socket: NodeSocket, FenceTimeout: defaultFenceTimeout}
-	n.App = NodeApp{HealthInterval: defaultHealthInterval, HealthTimeout: defaultHealthTimeout, StartTimeout: defaultStartTimeout}
+	n.App = NodeApp{HealthInterval: defaultHealthInterval, HealthTimeout: defaultHealthTimeout, StartTimeout: defaultStartTimeout, Lists: NodeLists{Timeout: defaultJobTimeout}}
 	keys{
 		"name":              text(&n.Name),
 		"data_dir":          directory(&n.DataDir),
@@ -159,6 +160,10 @@ func (a *NodeApp) read(v value) {
 		"kill":            texts(&a.Kill),
 		"version":         texts(&a.Version),
 		"count":           texts(&a.Count),
+		"download":        texts(&a.Lists.Download),
+		"upgrade":         texts(&a.Lists.Upgrade),
+		"validate":        texts(&a.Lists.Validate),
+		"job_timeout":     duration(&a.Lists.Timeout),
 	}.read(v)
 }
 

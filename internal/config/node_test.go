@@ -58,7 +58,7 @@ func TestANodeIsReadWithItsDefaults(t *testing.T) {
 		Peer: NodePeer{"core2", "http://192.0.2.11:8080"},
 		App: NodeApp{
 			Health: "http://127.0.0.1:9000/healthz", HealthInterval: defaultHealthInterval, HealthTimeout: defaultHealthTimeout, StartTimeout: defaultStartTimeout,
-			Start: []string{"systemctl", "start", "app"}, Stop: []string{"systemctl", "stop", "app"},
+			Start: []string{"systemctl", "start", "app"}, Stop: []string{"systemctl", "stop", "app"}, Lists: NodeLists{Timeout: defaultJobTimeout},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

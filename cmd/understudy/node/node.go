@@ -108,7 +108,7 @@ func newEngine(c *config.NodeFile, trust *remote.Trust, log *slog.Logger) (*haen
 	}
 	e := haengine.Config{
 		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
-		Version: c.App.Version, Count: c.App.Count, Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
+		Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App: haengine.NewApplication(haengine.Commands{
 			Start: c.App.Start, Stop: c.App.Stop, Kill: c.App.Kill,
 			Health: c.App.Health, HealthCommand: c.App.HealthCommand,

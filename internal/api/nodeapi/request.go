@@ -9,6 +9,8 @@ type Request struct {
 	Host     string            `json:"host,omitempty"`     // sync
 	Settings map[string]string `json:"settings,omitempty"` // settings, by name
 	Reason   string            `json:"reason,omitempty"`   // for the history
+	Run      string            `json:"run,omitempty"`      // of the run that asks: without the lock it is refused
+	Number   uint64            `json:"number,omitempty"`   // of that run
 }
 
 // Answer is what came of it.

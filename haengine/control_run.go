@@ -1,0 +1,115 @@
+package haengine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// fenced does something only for the run that has the lock, if one has.
+func (c *control) fenced(do func(context.Context, nodeapi.Request, string) (Outcome, error)) func(context.Context, nodeapi.Request, string) (Outcome, error) {
+	return func(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
+		if l := c.runs.holder(); l != nil && (l.Run != q.Run || l.Number != q.Number) {
+			return Outcome{Refused: fmt.Sprintf("the run %s has the lock since %s (%s); see: understudy upgrade status", l.Run, l.Since.Format(time.RFC3339), l.Reason)}, nil
+		}
+		return do(ctx, q, who)
+	}
+}
+
+// showRun tells what the node knows of runs.
+func (c *control) showRun(w http.ResponseWriter, r *http.Request) {
+	give(w, http.StatusOK, c.runNow(r.Context()))
+}
+
+func (c *control) runNow(ctx context.Context) nodeapi.Run {
+	s := c.now.Load()
+	run := c.runs.show()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	told := c.runs.ask(ctx, map[string][]string{"release": c.Version, "count": c.Count})
+	run.Release, run.Count = told["release"], told["count"]
+	run.Syncing = s.Member.Syncing
+	run.Scheduled = s.Member.Enabled && s.Member.Scheduled
+	if run.Scheduled {
+		next := ha.Schedule{StartTime: time.Duration(s.Settings.StartTime) * time.Minute, RunEvery: s.Settings.RunEvery, Saved: s.Settings.Saved}.Upcoming(run.Now)
+		run.Next = next[:]
+	}
+	return run
+}
+
+// runAct reads a request about runs, has it done, and tells what is so then.
+func (c *control) runAct(do func(context.Context, nodeapi.RunRequest, string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q nodeapi.RunRequest
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&q); err != nil {
+			give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
+			return
+		}
+		err := errors.New("")
+		if q.Run == "" && !q.Force {
+			err = wrong("run is missing: which run asks", "")
+		} else {
+			err = do(r.Context(), q, c.who(r))
+		}
+		var bad *badRequest
+		if why, refused := isRefusal(err); refused {
+			give(w, http.StatusConflict, nodeapi.Fault{Why: why})
+		} else if errors.As(err, &bad) {
+			give(w, http.StatusBadRequest, bad.Fault)
+		} else if err != nil {
+			give(w, http.StatusServiceUnavailable, nodeapi.Fault{Why: err.Error()})
+		} else {
+			give(w, http.StatusOK, c.runNow(r.Context()))
+		}
+	}
+}
+
+// lock gives the lock to a run, or takes it back. While it is held nothing
+// happens by itself; a pause that a person had made before stays afterwards.
+func (c *control) lock(ctx context.Context, q nodeapi.RunRequest, who string) error {
+	if q.Release {
+		held := c.runs.holder()
+		paused := false
+		err := c.runs.change(func(k *keptRuns) error {
+			paused = k.Paused
+			return k.yield(q)
+		})
+		if err != nil || held == nil || paused {
+			return err
+		}
+		_, err = c.Say(ctx, ha.Event{On: ha.OnUnblock}, who, "the run "+held.Run+" gives the lock back")
+		return err
+	}
+	paused := c.now.Load().Member.Blocked
+	if err := c.runs.change(func(k *keptRuns) error { return k.take(q, who, paused, time.Now()) }); err != nil {
+		return err
+	}
+	_, err := c.Say(ctx, ha.Event{On: ha.OnBlock}, who, "the run "+q.Run+" takes the lock")
+	return err
+}
+
+// app starts one of the node's own lists for the run that has the lock.
+func (c *control) app(ctx context.Context, q nodeapi.RunRequest, who string) error {
+	var err error
+	_, ended := c.run(ctx, func() Outcome {
+		if err = c.runs.start(c.Engine.ctx, q, c.jobEnded); err == nil {
+			c.note(fmt.Sprintf("%s has %s %s done for the run %s", who, q.Do, q.Version, q.Run))
+		}
+		return Outcome{}
+	})
+	return errors.Join(err, ended)
+}
+
+// jobEnded writes down what came of a job.
+func (c *control) jobEnded(j nodeapi.Job) {
+	c.Log.Info("a job of a run has ended", "job", j.Do, "version", j.Version, "run", j.Run, "state", j.State, "said", j.Said)
+	c.send(func() { c.note(fmt.Sprintf("%s %s for the run %s: %s", j.Do, j.Version, j.Run, j.State)) })
+}

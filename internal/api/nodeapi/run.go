@@ -1,0 +1,91 @@
+package nodeapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Run is what a node knows of runs of an upgrade or a planned swap, as GET
+// /ha/v1/run gives it.
+type Run struct {
+	ID      string    `json:"id"` // of this engine, made when it first started
+	Now     time.Time `json:"now"`
+	Release Told      `json:"release"` // what the command app.version says
+	Count   Told      `json:"count"`   // and app.count, the guide's device count
+	Syncing bool      `json:"syncing"`
+	// Scheduled says whether the schedule runs; Next are its next syncs.
+	Scheduled bool        `json:"scheduled"`
+	Next      []time.Time `json:"next_syncs"`
+	Fence     uint64      `json:"fence"` // the highest number of any lock so far
+	Lock      *Lock       `json:"lock"`
+	Jobs      []Job       `json:"jobs"` // of the last runs, the oldest first
+}
+
+// Told is what a command of the node says.
+type Told struct {
+	Value string `json:"value"`
+	Fault string `json:"fault,omitempty"`
+}
+
+// Lock is a run's claim on a node. While it is held nothing happens by itself,
+// and only that run changes anything; failover mode is never refused.
+type Lock struct {
+	Run    string    `json:"run"`
+	Number uint64    `json:"number"` // grows with every run: a late request of an older one is refused
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// Job is one of the node's own argument lists that was started for a run.
+type Job struct {
+	Do      string    `json:"do"` // download, upgrade, validate
+	Run     string    `json:"run"`
+	Version string    `json:"version"`
+	State   string    `json:"state"`
+	Said    string    `json:"said,omitempty"` // the end of what it says
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended,omitzero"`
+}
+
+// The states of a Job. Interrupted: the engine ended meanwhile, and nobody knows
+// how far it came.
+const (
+	JobRuns        = "runs"
+	JobDone        = "done"
+	JobFailed      = "failed"
+	JobInterrupted = "interrupted"
+)
+
+// RunRequest is what is asked of a node about runs, at lock and at app.
+type RunRequest struct {
+	Run     string `json:"run"`
+	Number  uint64 `json:"number"`
+	Release bool   `json:"release,omitempty"` // lock: give it back
+	Force   bool   `json:"force,omitempty"`   // lock, with release: whoever has it
+	Do      string `json:"do,omitempty"`      // app: download, upgrade, validate
+	Version string `json:"version,omitempty"`
+	Digest  string `json:"digest,omitempty"` // of the package, for the list's ${DIGEST}
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Run tells what the node knows of runs.
+func (c *Client) Run(ctx context.Context) (r Run, err error) {
+	err = c.Get(ctx, "run", &r)
+	return r, err
+}
+
+// Lock claims the node for a run, or gives it back.
+func (c *Client) Lock(ctx context.Context, q RunRequest) (r Run, err error) {
+	err = c.Ask(ctx, http.MethodPost, "lock", q, &r)
+	return r, err
+}
+
+// App starts one of the node's own argument lists for the run that has the lock.
+// It is under way when this returns; one that the run has started already is not
+// started again.
+func (c *Client) App(ctx context.Context, q RunRequest) (r Run, err error) {
+	err = c.Ask(ctx, http.MethodPost, "app", q, &r)
+	return r, err
+}

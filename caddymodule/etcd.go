@@ -41,6 +41,7 @@ func (e *Etcd) config(dir string) register.EtcdConfig {
 		Endpoints: e.Endpoints, Prefix: cmp.Or(e.Prefix, "/understudy"), CA: e.CA, Cert: e.Cert, Key: e.Key,
 		User: e.User, PasswordFile: e.PasswordFile,
 		Watcher: cmp.Or(e.Watcher, host), Watchers: cmp.Or(e.Watchers, 1), Copies: filepath.Join(dir, "etcd"),
+		Metrics: registerMetrics(),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/notify"
+	"github.com/understudy-ha/understudy/internal/register"
 	"github.com/understudy-ha/understudy/probes"
 )
 
@@ -23,6 +24,11 @@ import (
 var notifySet = metrics.NewSet()
 
 var notifyMetrics = sync.OnceValue(func() *notify.Metrics { return notify.NewMetrics(notifySet) })
+
+// registerSet holds the figures of registers in etcd.
+var registerSet = metrics.NewSet()
+
+var registerMetrics = sync.OnceValue(func() *register.EtcdMetrics { return register.NewEtcdMetrics(registerSet) })
 
 // writeCounters writes what the front counts, in the Prometheus text format.
 func writeCounters(to io.Writer, w watched) {
@@ -42,6 +48,7 @@ func writeCounters(to io.Writer, w watched) {
 		}
 	}
 	notifySet.WritePrometheus(to)
+	registerSet.WritePrometheus(to)
 }
 
 var counters = []struct {

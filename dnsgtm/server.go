@@ -81,7 +81,7 @@ func (s *Server) Tell(situation ha.Situation) {
 	if known && before.same(c) || !s.started {
 		return
 	}
-	if known && !slices.Equal(before.Nodes, c.Nodes) {
+	if len(before.Nodes) > 0 && !slices.Equal(before.Nodes, c.Nodes) { // from nobody it is a start
 		s.moved(name, time.Now())
 	}
 	s.publish(name, situation.Decision.Reason)

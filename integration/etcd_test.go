@@ -162,6 +162,48 @@ func TestThreeWatchersDecideAsOneAndFollowWithinAHundredMilliseconds(t *testing.
 	expectOneDecisionAnEpoch(t, frontsOf(all)...)
 }
 
+// What people are shown of the other watchers, by text, JSON and figures.
+func TestStatusShowsWhoWouldVoteHow(t *testing.T) {
+	t.Parallel()
+	core1, core2 := localPair(t)
+	all := posts(t, keepers(t, 3), core1, core2)
+	votes := func(p *post) (text string) {
+		g := p.group()
+		for _, v := range g.Watchers.Votes {
+			text += fmt.Sprintf("%s %s, ", v.Watcher, v.Vote)
+		}
+		return fmt.Sprintf("%sneeded %d, for %d, present %d of %d", text, g.Watchers.Needed, g.Watchers.For, g.Watchers.Present, g.Watchers.Configured)
+	}
+	expect := func(p *post, want string) {
+		t.Helper()
+		if !within(patience, func() bool { return votes(p) == want }) {
+			t.Fatalf("got  %s\nwant %s", votes(p), want)
+		}
+	}
+	expect(all[1], "w1 no, w0 no, w2 no, needed 2, for 0, present 3 of 3")
+	all[0].ways(all[0].toNodes[:1], false) // it does not see core1
+	expect(all[0], "w0 yes, w1 no, w2 no, needed 2, for 1, present 3 of 3")
+	expect(all[1], "w1 no, w0 yes, w2 no, needed 2, for 1, present 3 of 3")
+	said, code := tool(t, "status", "mdm", "--api", all[1].at.admin)
+	for _, want := range []string{"a failover needs 2 votes of 3, and has 1\n", "w1 (here)  votes no ", "core1 NotAvailable (timeout), core2 Standby"} {
+		if code != 0 || !strings.Contains(said, want) {
+			t.Errorf("exit %d, no %q in\n%s", code, want, said)
+		}
+	}
+	figures := all[1].admin("/understudy/metrics")
+	for _, want := range []string{
+		`understudy_vote{group="mdm",watcher="w0",vote="yes"} 1`, `understudy_watchers_present{group="mdm"} 3`,
+		`understudy_votes_needed{group="mdm"} 2`, "understudy_register_up 1", "understudy_register_losses_total 0",
+	} {
+		if !strings.Contains(figures, want+"\n") {
+			t.Errorf("no figure %s", want)
+		}
+	}
+	all[2].kill() // its vote ends with its lease
+	expect(all[1], "w1 no, w0 yes, needed 2, for 1, present 2 of 3")
+	expectAll(all[:2], "core1")
+}
+
 func TestOneWatchersOpinionMovesNothing(t *testing.T) {
 	t.Parallel()
 	core1, core2 := localPair(t)

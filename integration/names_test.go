@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -104,10 +106,73 @@ func TestAPlannedMoveWaitsUntilResolversHaveTheLowTTL(t *testing.T) {
 	if fields := strings.Fields(string(text)); len(fields) != 5 || fields[1] != "1" || fields[4] != "192.0.2.11" {
 		t.Errorf("while the move waits: %s", text)
 	}
+	if said, _ := tool(t, "status", "--api", s.at.admin); !strings.Contains(said, "lowered for a planned move that may be asked for from") {
+		t.Errorf("status does not tell of the planned move:\n%s", said)
+	}
 	if out, err := exec.Command(understudy, "resume", "mdm", "--force", "--reason", "now", "--api", s.at.admin).CombinedOutput(); err != nil {
 		t.Fatalf("a forced move: %v, %s", err, out)
 	}
 	s.expectServing("core1")
+}
+
+// Who has moved traffic wants to know when clients have followed.
+func TestStatusSaysWhenEveryResolverHasMoved(t *testing.T) {
+	t.Parallel()
+	s, core1, _, _ := startNames(t)
+	if r := s.group().Resolvers; r == nil || !slices.Equal(r.Answers, []string{"core1"}) || r.TTLS != 60 || !r.Settled.IsZero() {
+		t.Errorf("before any move: %+v", r)
+	}
+	core1.Kill()
+	g := s.expectServing("core2")
+	g = s.await("the new answer", func(g api.Group) bool { return slices.Equal(g.Resolvers.Answers, []string{"core2"}) })
+	if got := g.Resolvers.Settled.Sub(g.Since); got < 60*time.Second || got > 65*time.Second {
+		t.Errorf("settled %s after the move, the TTL is 60 s", got)
+	}
+	if said, _ := tool(t, "status", "mdm", "--api", s.at.admin); !strings.Contains(said, "names: answer core2, TTL 60 s; a resolver may have the old answer until ") {
+		t.Errorf("status:\n%s", said)
+	}
+	s.kill()
+	s.start()
+	if got := s.await("it knows who serves", func(g api.Group) bool { return g.Serving == "core2" }).Resolvers.Settled.Sub(g.Since); got < 60*time.Second || got > 65*time.Second {
+		t.Errorf("after a restart: settled %s after the move", got)
+	}
+}
+
+func TestStatusShowsPools(t *testing.T) {
+	t.Parallel()
+	s1, s2 := local(t, "s1", ha.Active), local(t, "s2", ha.Active)
+	core1, core2 := localPair(t)
+	at := loopback(freePort(t))
+	s := newSidecar(t, plan{nodes: []node{core1, core2}}, fmt.Sprintf(
+		"dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: sentry, group: sentry, ttl: 5s}]}]}", at))
+	write(t, filepath.Join(filepath.Dir(s.file), "example.com.zone"), strings.ReplaceAll(zoneText, "CNAME mdm", "CNAME sentry"))
+	write(t, s.file, strings.Replace(read(t, s.file), "groups: {", fmt.Sprintf(`groups: {sentry: {kind: pool, policy: active_active, probe: {interval: 200ms, fast_interval: 50ms, timeout: 1s}, nodes: [
+  {name: s1, url: %q, addresses: [192.0.2.30]}, {name: s2, url: %q, addresses: [192.0.2.31]}]}, `, s1.URL(), s2.URL()), 1))
+	s.start()
+	expect := func(code int, want ...string) {
+		t.Helper()
+		said, got := "", 0
+		if !within(patience, func() bool {
+			said, got = tool(t, "status", "sentry", "--api", s.at.admin)
+			return got == 0 && !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(said, w) })
+		}) {
+			t.Fatalf("exit %d, want all of %q in\n%s", got, want, said)
+		}
+		if said, got := tool(t, "status", "sentry", "--check", "--api", s.at.admin); got != code {
+			t.Errorf("--check: exit %d, want %d: %s", got, code, said)
+		}
+	}
+	expect(0, "sentry   pool, active_active: clients get s1, s2\n", "s1  Active", "answered")
+	s2.Kill()
+	expect(0, "clients get s1\n", "s2  NotAvailable  connection refused", "down since ")
+	s1.Kill()
+	expect(4, "clients get s1, s2\n", "No node of the pool is available")
+	if said, _ := tool(t, "status", "--api", s.at.admin); !strings.Contains(said, "mdm   traffic → core1") || !strings.Contains(said, "sentry   pool") {
+		t.Errorf("status of all:\n%s", said)
+	}
+	if said, code := tool(t, "status", "nobody", "--api", s.at.admin); code != 1 || !strings.Contains(said, "mdm") {
+		t.Errorf("exit %d: %s", code, said)
+	}
 }
 
 func TestTheNextProcessTakesTheNameServerOverAndNoQueryIsLost(t *testing.T) {

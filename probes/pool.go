@@ -22,12 +22,21 @@ type Pool struct {
 
 // Run watches until ctx ends, and the last probe has.
 func (p *Pool) Run(ctx context.Context) {
+	p.mu.Lock()
 	p.view = ha.NewView(p.Plan.Names())
+	p.mu.Unlock()
 	var probing sync.WaitGroup
 	for _, n := range p.Plan.Nodes {
 		probing.Go(func() { p.watch(ctx, n) })
 	}
 	probing.Wait()
+}
+
+// View gives what is known of the nodes.
+func (p *Pool) View() ha.View {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.view
 }
 
 // watch probes one node again and again.

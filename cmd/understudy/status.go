@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +22,14 @@ func newStatus(s *session) *cobra.Command {
 		Short: "Show where traffic goes and whether a failover would work now",
 		Long: `Show, for one group or all, which node serves, what every node was last read
 as, and what would happen if the serving node failed now. After a failover the
-open steps of the way back are listed with their commands.
+open steps of the way back are listed with their commands. Where several
+watchers share a register it says how each would vote, where a name server
+follows the group when resolvers have its answer, and which nodes of a pool
+clients get.
 
 With --check the answer is one line a group, and the exit code says whether a
-failover would work: 0 armed, 4 not. That is for monitoring.`,
+failover would work: 0 armed, 4 not; of a pool, whether a node is available. That is for
+monitoring.`,
 		Example: "  understudy status\n  understudy status mdm -w\n  understudy status mdm --check",
 	}
 	a := s.asks(cmd)
@@ -45,52 +52,80 @@ failover would work: 0 armed, 4 not. That is for monitoring.`,
 	return cmd
 }
 
-// status shows the group that is named, or all.
+// status shows the group or pool that is named, or all.
 func (s *session) status(ctx context.Context, c *api.Client, args []string, f statusFlags) error {
-	groups, err := wanted(ctx, c, args)
+	groups, pools, err := wanted(ctx, c, args)
 	if err != nil {
 		return err
 	}
-	if len(groups) == 0 {
+	if len(groups)+len(pools) == 0 {
 		fmt.Fprintln(s.err, "no group is configured at "+c.At())
 	}
 	switch {
+	case f.json && len(args) == 1 && len(pools) == 1:
+		err = s.printJSON(pools[0])
 	case f.json && len(args) == 1:
 		err = s.printJSON(groups[0])
 	case f.json:
-		err = s.printJSON(api.GroupList{Schema: api.Schema, Groups: groups})
+		err = s.printJSON(api.GroupList{Schema: api.Schema, Groups: groups, Pools: pools})
 	case f.check:
 		for _, g := range groups {
 			fmt.Fprintln(s.out, api.CheckLine(g))
 		}
-	default:
-		for i, g := range groups {
-			if i > 0 {
-				fmt.Fprintln(s.out)
-			}
-			fmt.Fprint(s.out, api.Status(g, s.paint()))
+		for _, p := range pools {
+			fmt.Fprintln(s.out, api.PoolCheckLine(p))
 		}
+	default:
+		var blocks []string
+		for _, g := range groups {
+			blocks = append(blocks, api.Status(g, s.paint()))
+		}
+		for _, p := range pools {
+			blocks = append(blocks, api.PoolStatus(p, time.Now(), s.paint()))
+		}
+		fmt.Fprint(s.out, strings.Join(blocks, "\n"))
 	}
-	if err == nil && f.check && !allArmed(groups) {
+	if err == nil && f.check && !fit(groups, pools) {
 		return quiet(exitRefused)
 	}
 	return err
 }
 
-func wanted(ctx context.Context, c *api.Client, args []string) ([]api.Group, error) {
+// wanted gives the group or the pool that is named, or all of both.
+func wanted(ctx context.Context, c *api.Client, args []string) (groups []api.Group, pools []api.Pool, err error) {
 	if len(args) == 0 {
-		return c.Groups(ctx)
+		if groups, err = c.Groups(ctx); err == nil {
+			pools, err = c.Pools(ctx)
+		}
+		return groups, pools, err
 	}
 	g, err := c.Group(ctx, args[0])
-	return []api.Group{g}, err
+	if err == nil {
+		return []api.Group{g}, nil, nil
+	}
+	if unknown := new(api.UnknownGroup); errors.As(err, &unknown) {
+		all, _ := c.Pools(ctx)
+		for _, p := range all {
+			if p.Name == args[0] {
+				return nil, []api.Pool{p}, nil
+			}
+		}
+	}
+	return nil, nil, err
 }
 
-// allArmed says whether there is a group and none that is not armed.
-func allArmed(groups []api.Group) bool {
+// fit says whether there is anything at all, no group that is not armed, and no
+// pool of which nobody is left.
+func fit(groups []api.Group, pools []api.Pool) bool {
 	for _, g := range groups {
 		if !g.Armed {
 			return false
 		}
 	}
-	return len(groups) > 0
+	for _, p := range pools {
+		if !p.Available() {
+			return false
+		}
+	}
+	return len(groups)+len(pools) > 0
 }

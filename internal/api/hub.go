@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 const (
@@ -73,9 +71,9 @@ func (h *hub) hangUp() {
 	}
 }
 
-// publish sends a situation to every client and gives how many were dropped.
-func (h *hub) publish(s ha.Situation) (dropped int) {
-	e, err := eventOf(Show(s))
+// publish sends how a group is to every client and gives how many were dropped.
+func (h *hub) publish(g Group) (dropped int) {
+	e, err := eventOf(g)
 	if err != nil {
 		return 0
 	}

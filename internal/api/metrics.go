@@ -88,6 +88,17 @@ var families = []struct {
 	}},
 	{"understudy_hold_active", "1 while the routing is held.", whole(func(g Group) float64 { return one(g.Hold != nil) })},
 	{"understudy_hold_overdue", "1 while a hold has outlived its time.", whole(func(g Group) float64 { return one(g.Hold != nil && g.Hold.Overdue) })},
+	{"understudy_watchers_configured", "Watchers that share the register.", watchers(func(w *Watchers) float64 { return float64(w.Configured) })},
+	{"understudy_watchers_present", "Watchers that can be heard.", watchers(func(w *Watchers) float64 { return float64(w.Present) })},
+	{"understudy_votes_needed", "Watchers that must read the serving node down before traffic moves.", watchers(func(w *Watchers) float64 { return float64(w.Needed) })},
+	{"understudy_vote", "1 with how each watcher votes on a failover: yes, no or none.", func(g Group) (s []sample) {
+		if g.Watchers != nil {
+			for _, v := range g.Watchers.Votes {
+				s = append(s, sample{fmt.Sprintf(",watcher=%q,vote=%q", v.Watcher, v.Vote), 1})
+			}
+		}
+		return s
+	}},
 	{"understudy_node_state", "1 for the state that the node was last read in.", func(g Group) (s []sample) {
 		for _, n := range g.Nodes {
 			for _, state := range states {
@@ -125,6 +136,15 @@ func WriteFigures(w io.Writer, groups Groups) {
 		}
 	}
 	_, _ = io.WriteString(w, out.String())
+}
+
+func watchers(value func(*Watchers) float64) func(Group) []sample {
+	return func(g Group) []sample {
+		if g.Watchers == nil {
+			return nil
+		}
+		return []sample{{"", value(g.Watchers)}}
+	}
 }
 
 func whole(value func(Group) float64) func(Group) []sample {

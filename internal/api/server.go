@@ -48,7 +48,7 @@ func (a *API) Run(ctx context.Context) {
 			if !open {
 				return
 			}
-			a.figures.dropped.Add(a.hub.publish(s))
+			a.figures.dropped.Add(a.hub.publish(a.show(s)))
 		}
 	}
 }
@@ -64,6 +64,7 @@ func (a *API) Routes() []Route {
 		{"/understudy/groups", get(a.list)},
 		{"/understudy/groups/{group}", get(a.one)},
 		{"/understudy/groups/{group}/history", get(a.history)},
+		{"/understudy/pools", get(a.pools)},
 		{"/understudy/opinion/{group}", get(a.opinion)},
 		{"/understudy/events", get(a.events)},
 		{"/understudy/metrics", get(a.metrics)},
@@ -112,7 +113,7 @@ func (a *API) list(w http.ResponseWriter, _ *http.Request) {
 	list := GroupList{Schema: Schema, Groups: []Group{}}
 	for _, name := range a.groups.Names() {
 		if s, ok := a.groups.Situation(name); ok {
-			list.Groups = append(list.Groups, Show(s))
+			list.Groups = append(list.Groups, a.show(s))
 		}
 	}
 	writeJSON(w, http.StatusOK, list)
@@ -120,7 +121,7 @@ func (a *API) list(w http.ResponseWriter, _ *http.Request) {
 
 func (a *API) one(w http.ResponseWriter, r *http.Request) {
 	if s, ok := a.find(w, r.PathValue("group")); ok {
-		writeJSON(w, http.StatusOK, Show(s))
+		writeJSON(w, http.StatusOK, a.show(s))
 	}
 }
 
@@ -159,7 +160,7 @@ func (a *API) opinion(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	o := Opinion{Group: Show(s), Watcher: a.watcher}
+	o := Opinion{Group: a.show(s), Watcher: a.watcher}
 	if ring, ok := a.groups.(Ring); ok {
 		o.Readings = map[string][]Reading{}
 		for node, readings := range ring.Readings(name) {

@@ -20,7 +20,7 @@ func Status(g Group, p Paint) string {
 	for i, row := range rows {
 		out.WriteString(statusRow(g.Nodes[i], row, w, p))
 	}
-	out.WriteString(watcherLines(g, p))
+	out.WriteString(watcherLines(g, p) + resolverLine(g))
 	if g.Hold != nil {
 		out.WriteString(p.bad("  HELD "+holdWords(g)) + "\n")
 	}

@@ -53,7 +53,7 @@ func (a *API) present(id string) []event {
 	var events []event
 	for _, name := range a.groups.Names() {
 		if s, ok := a.groups.Situation(name); ok {
-			if e, err := eventOf(Show(s)); err == nil {
+			if e, err := eventOf(a.show(s)); err == nil {
 				e.id = id
 				events = append(events, e)
 			}

@@ -38,9 +38,10 @@ type EtcdConfig struct {
 	Cert, Key    string   // files with our certificate, for etcd that asks for one
 	User         string   // of etcd's own users; empty: none
 	PasswordFile string
-	Watcher      string // our name among the watchers, unique
-	Watchers     int    // how many there are: 1, or odd and at least 3
-	Copies       string // directory for the last known Traffics
+	Watcher      string       // our name among the watchers, unique
+	Watchers     int          // how many there are: 1, or odd and at least 3
+	Copies       string       // directory for the last known Traffics
+	Metrics      *EtcdMetrics // nil: nothing is counted
 }
 
 // DefaultEtcd gives the prefix /understudy and one watcher with this host's
@@ -230,7 +231,9 @@ func (e *Etcd) key(kind string, parts ...string) string {
 // call asks etcd, a second time if the first is not answered soon. Where it is
 // known that etcd cannot be reached, it does not wait. The error tells what to
 // do.
-func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Client) error) error {
+func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Client) error) (err error) {
+	began := time.Now()
+	defer func() { e.config.Metrics.called(began, err) }()
 	select {
 	case <-e.looked:
 	case <-ctx.Done():
@@ -242,7 +245,7 @@ func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Cli
 	if down != nil {
 		return &unreached{down}
 	}
-	err := try(ctx, client, etcdTry, ask)
+	err = try(ctx, client, etcdTry, ask)
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		err = try(ctx, client, etcdCall-etcdTry, ask) // of another member, should the first one have vanished
 	}

@@ -107,6 +107,7 @@ func (e *Etcd) found(err error, began time.Time) {
 	e.told = err != nil && time.Since(e.since) > etcdLong
 	changed := e.told != told
 	e.mu.Unlock()
+	e.config.Metrics.be(err == nil)
 	if err == nil && was != nil {
 		e.log.Info("the register can be reached", "endpoints", strings.Join(e.config.Endpoints, " "))
 	}
@@ -129,6 +130,7 @@ func (e *Etcd) fell(err error) {
 		e.since = time.Now()
 	}
 	e.mu.Unlock()
+	e.config.Metrics.be(false)
 	if was == nil || was.Error() != err.Error() {
 		e.log.Error("the register cannot be used; traffic stays as it is and nothing is decided", "error", err)
 	}

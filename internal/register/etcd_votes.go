@@ -171,6 +171,7 @@ func (e *Etcd) publish(lease clientv3.LeaseID) error {
 		if err != nil {
 			return err
 		}
+		e.config.Metrics.voted(len(votes))
 	}
 }
 

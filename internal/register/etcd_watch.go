@@ -42,7 +42,9 @@ func (e *Etcd) follow(prefix string, take heard) {
 			return
 		case <-pause.C:
 		}
-		_ = e.listen(prefix, take)
+		if err := e.listen(prefix, take); err != nil && e.ctx.Err() == nil {
+			e.config.Metrics.broke()
+		}
 		take(nil, true)
 		pause.Reset(etcdPulse / 4)
 	}

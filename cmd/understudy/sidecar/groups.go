@@ -23,6 +23,7 @@ type groups struct {
 	log      *slog.Logger
 	meter    func(io.Writer)                         // writes the figures that are not of one group
 	planned  func(group string, now time.Time) error // is asked before a person moves traffic; nil: nobody
+	names    *names                                  // the name server's part
 
 	mu  sync.RWMutex // guards the field below
 	all map[string]*watched

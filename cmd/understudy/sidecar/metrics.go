@@ -8,11 +8,17 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/understudy-ha/understudy/internal/notify"
+	"github.com/understudy-ha/understudy/internal/register"
 	"github.com/understudy-ha/understudy/probes"
 )
 
 // notifySet holds the figures of notifications, over all configurations.
 var notifySet = metrics.NewSet()
+
+// registerSet holds the figures of the shared register, if there is one.
+var registerSet = metrics.NewSet()
+
+var registerMetrics = sync.OnceValue(func() *register.EtcdMetrics { return register.NewEtcdMetrics(registerSet) })
 
 var notifyMetrics = sync.OnceValue(func() *notify.Metrics { return notify.NewMetrics(notifySet) })
 
@@ -32,6 +38,7 @@ func (s *Sidecar) writeMetrics(to io.Writer) {
 		server.WriteMetrics(to)
 	}
 	notifySet.WritePrometheus(to)
+	registerSet.WritePrometheus(to)
 }
 
 func writeProxy(to io.Writer, f probes.ProxyFigures) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ type names struct {
 	config dnsgtm.Config     // in force
 	stops  map[string]func() // by group: ends the server's following
 	pools  map[string]func() // by pool: ends its watching
+	shown  atomic.Pointer[[]watchedPool]
 
 	offered  *dnsgtm.Server  // that another process may take over
 	taken    <-chan struct{} // closed when it has; nil: nothing is offered
@@ -122,19 +124,24 @@ func (n *names) commit(server *dnsgtm.Server, p *parts) {
 		}
 	}
 	n.endPools() // their readings are quickly made again
-	for name, plan := range p.pools {
+	var shown []watchedPool
+	for _, name := range slices.Sorted(maps.Keys(p.pools)) {
+		plan := p.pools[name]
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan struct{})
 		n.pools[name] = func() { cancel(); <-ended }
 		pool := &probes.Pool{Group: name, Plan: plan, Tell: server.Tell}
+		shown = append(shown, watchedPool{pool, p.config.Pools[name].Policy})
 		go func() {
 			defer close(ended)
 			pool.Run(ctx)
 		}()
 	}
+	n.shown.Store(&shown)
 }
 
 func (n *names) endPools() {
+	n.shown.Store(nil)
 	for name, stop := range n.pools {
 		stop()
 		delete(n.pools, name)

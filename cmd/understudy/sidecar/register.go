@@ -39,6 +39,7 @@ func EtcdOf(c *config.Sidecar) register.EtcdConfig {
 		Endpoints: e.Endpoints, Prefix: e.Prefix, CA: e.CA, Cert: e.Cert, Key: e.Key,
 		User: e.User, PasswordFile: e.PasswordFile,
 		Watcher: cmp.Or(e.Watcher, host), Watchers: e.Watchers, Copies: filepath.Join(c.StateDir, "etcd"),
+		Metrics: registerMetrics(),
 	}
 }
 

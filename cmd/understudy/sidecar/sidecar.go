@@ -69,7 +69,7 @@ func open(ctx context.Context, file string, log *slog.Logger, start func(*Sideca
 	s.groups.meter = s.writeMetrics
 	s.gate = newGate(s.groups, log)
 	s.names = newNames(s.groups, log)
-	s.groups.planned = s.names.lower
+	s.groups.planned, s.groups.names = s.names.lower, s.names
 	s.scribe = &scribe{groups: s.groups, tell: s.voice.tell, log: log, dir: filepath.Join(p.config.StateDir, "files")}
 	s.api = api.New(api.Config{Groups: s.groups, Identify: identify, Watcher: host})
 	s.pages = &pages{groups: s.groups, place: host, log: log}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -72,11 +73,37 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return h.turnAway(w, r, errNoNode)
 		}
 		defer h.policy.route.follow(r.Context())()
+		err := aside(func() error { return h.proxy.ServeHTTP(w, r, next) })
+		if err != nil {
+			return h.turnAway(w, r, err)
+		}
+		return nil
 	}
 	if err := h.proxy.ServeHTTP(w, r, next); err != nil {
 		return h.turnAway(w, r, err)
 	}
 	return nil
+}
+
+// aside runs f in a goroutine of its own, and waits for it: sending a request
+// takes a stack of 32 KB, which would stay with the connection of each of the
+// thousands that waited, but ends with a goroutine.
+func aside(f func() error) (err error) {
+	done := make(chan any)
+	go func() {
+		defer func() {
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
+				p = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+			done <- p
+		}()
+		err = f()
+	}()
+	if p := <-done; p != nil {
+		panic(p)
+	}
+	return err
 }
 
 var errNoNode = errors.New("no node takes requests now")

@@ -2,7 +2,11 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -26,5 +30,28 @@ func TestADialThatReadsVariablesReadsACopy(t *testing.T) {
 	}
 	if straight := (&Transport{HTTPTransport: new(reverseproxy.HTTPTransport)}); straight.lend(req) != req {
 		t.Error("a dial that reads nothing costs a copy")
+	}
+}
+
+func TestWhatIsDoneAsideEndsAsItWouldHere(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("failed")
+	if err := aside(func() error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+	for _, thrown := range []any{http.ErrAbortHandler, "a fault"} {
+		func() {
+			defer func() {
+				got := recover()
+				if thrown == http.ErrAbortHandler && got != http.ErrAbortHandler { //nolint:errorlint // as net/http compares
+					t.Errorf("net/http would report %v", got)
+				}
+				if text := fmt.Sprint(got); !strings.Contains(text, fmt.Sprint(thrown)) {
+					t.Errorf("got %s, want %v in it", text, thrown)
+				}
+			}()
+			_ = aside(func() error { panic(thrown) })
+			t.Error("a panic was swallowed")
+		}()
 	}
 }

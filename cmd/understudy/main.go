@@ -14,10 +14,12 @@ import (
 	"syscall"
 
 	"github.com/understudy-ha/understudy/cmd/understudy/hush"
+	"github.com/understudy-ha/understudy/cmd/understudy/lean"
 )
 
 func main() {
 	hush.End()
+	lean.Soon()
 	if len(os.Args) > 1 && os.Args[1] == "caddy" {
 		runCaddy(os.Args[2:]) // it has signals and exit codes of its own
 		return

@@ -86,8 +86,8 @@ func (d *draft) settings(now []nodeapi.Setting) (all []change) {
 
 // Words of the window.
 const (
-	enable, disable   = "Enable", "Disable"
-	primary, second   = "Primary", "Secondary"
+	enable, disable = "Enable", "Disable"
+	primary, second = "Primary", "Secondary"
 	active, passive = "Active", "Passive"
 )
 

@@ -192,9 +192,12 @@ func (p *Portal) nav(*web.Visit) []web.Section {
 	return []web.Section{
 		{Name: "Server", Items: []web.Item{{Name: "Overview", Path: "/"}}},
 		{Name: "Maintenance", Items: []web.Item{
-			{Name: "HA Configuration", Path: "/maintenance/ha"}, {Name: "Manage Trusted Hosts", Path: "/maintenance/ha/trusted"},
-			{Name: "Sync History", Path: "/maintenance/sync-history"}, {Name: "Failover", Path: "/maintenance/failover"},
-			{Name: "Test and validation", Path: "/maintenance/validation"}, {Name: "Upgrade", Path: "/maintenance/upgrade"},
+			{Name: "HA Configuration", Path: "/maintenance/ha"},
+			{Name: "Manage Trusted Hosts", Path: "/maintenance/ha/trusted"},
+			{Name: "Sync History", Path: "/maintenance/sync-history"},
+			{Name: "Failover", Path: "/maintenance/failover"},
+			{Name: "Test and validation", Path: "/maintenance/validation"},
+			{Name: "Upgrade", Path: "/maintenance/upgrade"},
 		}},
 		{Name: "Settings", Items: []web.Item{{Name: "Services", Path: "/settings/services"}}},
 		{Name: "Troubleshooting", Items: []web.Item{{Name: "Logs", Path: "/troubleshooting/logs"}}},

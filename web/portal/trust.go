@@ -110,7 +110,7 @@ func (p *Portal) changeTrust(v *web.Visit) error {
 	if t.Secret != "" {
 		return v.Render("trusted", "Manage Trusted Hosts", t)
 	}
-	return v.Go("/maintenance/ha/trusted", capital(did)+". Next: Test Connection.")
+	return v.Go("/maintenance/ha/trusted", "Done: "+did+". Next: Test Connection.")
 }
 
 func (p *Portal) changeOneTrust(v *web.Visit) (did, secret string, err error) {

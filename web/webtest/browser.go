@@ -243,6 +243,13 @@ func (b *Tab) Choose(label, option string) {
 		const o=[...s.options].find(o=>o.text.trim()===%q); if(!o) throw new Error("no such option: "+[...s.options].map(o=>o.text)); s.value=o.value})()`, at, option)))
 }
 
+// ChooseNamed takes one of the drop-down menu with a name, where it shares its
+// label with another field.
+func (b *Tab) ChooseNamed(name, option string) {
+	b.t.Helper()
+	b.run("choose "+option, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(()=>{const s=document.getElementsByName(%q)[0]; s.value=%q; if(s.value!==%q) throw new Error("no such option")})()`, name, option, option)))
+}
+
 // Tick clicks the radio button or check box with a label, in the group with a
 // legend if that is not empty.
 func (b *Tab) Tick(legend, label string) {

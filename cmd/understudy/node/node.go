@@ -13,6 +13,7 @@ import (
 	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/remote"
+	"github.com/understudy-ha/understudy/web/portal"
 )
 
 // Faulty is the error of a configuration that is refused for what it says.
@@ -24,15 +25,13 @@ func (f *Faulty) Error() string {
 
 // Node is one that runs. Make it with Open, run it with Run, once.
 type Node struct {
-	// Portal gives the pages of the portal. Set it before Run.
-	Portal Portal
-
 	config *config.NodeFile
 	log    *slog.Logger
 	init   *manager
 	engine *haengine.Engine
 	post   *post
 	trust  *remote.Trust // nil: no portal
+	pages  *portal.Portal
 	faces  map[string]net.Listener
 }
 
@@ -90,6 +89,11 @@ func (n *Node) open() (err error) {
 	if n.engine, n.post, err = newEngine(c, n.trust, n.log); err != nil {
 		return fmt.Errorf("open the engine: %w", err)
 	}
+	if n.trust != nil {
+		if n.pages, err = openPages(c, n.engine, n.trust, n.log); err != nil {
+			return fmt.Errorf("open the portal: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -143,7 +147,8 @@ func (n *Node) servers() map[string]*http.Server {
 	control.WriteTimeout = time.Minute // for the whole log
 	all := map[string]*http.Server{statusFace: haengine.NewServer(n.engine.Pages()), socketFace: control}
 	if n.trust != nil {
-		all[portalFace] = haengine.NewServer(n.portal(n.Portal))
+		all[portalFace] = haengine.NewServer(n.portal())
+		all[portalFace].RegisterOnShutdown(n.pages.HangUp)
 		all[portalFace].WriteTimeout = time.Minute
 		all[portalFace].IdleTimeout = 5 * time.Minute // longer than the peer's Heartbeat Interval
 	}
@@ -167,6 +172,9 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	running.Go(func() { n.post.run(ctx, n.log) })
+	if n.pages != nil {
+		running.Go(func() { n.pages.Run(ctx) })
+	}
 	running.Go(func() { n.init.feed(ctx, n.engine.Alive) })
 	n.init.ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
 	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.faces[statusFace].Addr().String(), "socket", n.config.Socket)

@@ -4,14 +4,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"slices"
 
-	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/remote"
 )
@@ -139,17 +137,12 @@ func (f *fence) lets(from net.Addr) bool {
 	return err == nil && slices.ContainsFunc(f.allow, func(p netip.Prefix) bool { return p.Contains(a.Addr().Unmap()) })
 }
 
-// Portal gives the pages that people see at the portal's listener; everything
-// below /ha/v1/ is the API. nil: there are none.
-type Portal func(e *haengine.Engine, t *remote.Trust, log *slog.Logger) http.Handler
-
-// portal gives the handler of the portal's listener.
-func (n *Node) portal(pages Portal) http.Handler {
+// portal gives the handler of the portal's listener: the pages, and below
+// /ha/v1/ the API.
+func (n *Node) portal() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/ha/v1/", n.trust.Handler(n.engine.Desk(), n.engine.Control(proven), n.log))
-	if pages != nil {
-		mux.Handle("/", pages(n.engine, n.trust, n.log))
-	}
+	mux.Handle("/ha/v1/", browsers(n.pages, n.trust.Handler(n.engine.Desk(), n.engine.Control(proven), n.log)))
+	mux.Handle("/", n.pages)
 	return mux
 }
 

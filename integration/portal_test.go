@@ -1,0 +1,151 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/web/webtest"
+)
+
+// manager is a server of the pair with its portal open in a browser: a real
+// engine, a real sshd, one admin.
+type manager struct {
+	*member
+	tab  *webtest.Tab
+	site string
+}
+
+// newManagers prepares two servers with portals, without High Availability.
+// Lines of node.yaml may be given besides.
+func newManagers(t *testing.T, more string) (core1, core2 *manager) {
+	t.Helper()
+	one, two := newMembers(t)
+	return newManager(t, one, more), newManager(t, two, more)
+}
+
+func newManager(t *testing.T, m *member, more string) *manager {
+	t.Helper()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-") // sshd is strict about who may write above it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	s := &trustNode{name: m.name, home: home, port: freePort(t)}
+	s.newHostKey(t)
+	s.startSSHD(t)
+	at := loopback(freePort(t))
+	m.more = fmt.Sprintf("portal: {listen: %q, addresses: [127.0.0.1]}\nssh: {port: %d, user: %s, authorized_keys: %q, host_keys: [%q]}\n%s",
+		at, s.port, me.Username, filepath.Join(home, ".ssh", "authorized_keys"), filepath.Join(home, "host.pub"), more)
+	m.start()
+	m.say(0, hurry...)
+	one := &manager{member: m, site: "https://" + at + "/mics"}
+	one.tab = firstUser(t, one.site+"/", m.log)
+	one.tab.Sees("What would happen now")
+	return one
+}
+
+// sure fills in what a dangerous act asks for and presses its button.
+func (m *manager) sure(reason, button string) {
+	m.t.Helper()
+	m.tab.Fill("Reason", reason)
+	m.tab.Fill("Type this node's name", m.name)
+	m.tab.Press(button)
+}
+
+// enable goes the guide's Step 2 or 3.
+func (m *manager) enable(mode string) {
+	m.t.Helper()
+	b := m.tab
+	b.Press("HA Configuration")
+	b.Sees("Service Configuration")
+	b.Tick("High Availability", "Enable")
+	b.Tick("Mode", mode)
+	if mode == "Secondary" {
+		b.Tick("Node Status", "Passive")
+	}
+	b.Press("Save and Apply")
+	b.Sees("What will change on " + m.name)
+	m.sure("Step 2 and 3", "Apply")
+	b.Sees("The configuration is applied")
+	b.Press("OK")
+}
+
+// trust goes the guide's Step 4 on one server, with the key of the other.
+func (m *manager) trust(other *manager) {
+	m.t.Helper()
+	key := webtest.Eval[string](other.tab, `document.querySelector("textarea[readonly]").value`)
+	port := "" // the key tells the ports; what is filled in is the address
+	b := m.tab
+	b.Fill("Hostname/IP", "127.0.0.1"+port)
+	b.Fill("SSH Key", key)
+	b.Press("Add SSH Key")
+	b.Sees(other.name + " is trusted")
+}
+
+func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To4And6And7(t *testing.T) {
+	t.Parallel()
+	core1, core2 := newManagers(t, "")
+	core1.enable("Primary") // Step 2
+	core2.enable("Secondary")
+	core1.await(ha.Active)
+	core2.await(ha.Standby)
+
+	for _, m := range []*manager{core1, core2} { // Step 4
+		m.tab.Press("HA Configuration")
+		m.tab.Press("Manage Trusted Hosts")
+		m.tab.Sees("Local Server SSH Key")
+	}
+	core2.trust(core1)
+	core1.trust(core2)
+	for _, m := range []*manager{core1, core2} { // 11 and 12
+		m.tab.Press("Test Connection")
+		m.tab.Sees("HA - Test Connectivity")
+		m.tab.Sees("Test was successful")
+		m.tab.Shot("portal-test-connectivity-" + m.name)
+		m.tab.Press("OK")
+	}
+
+	b := core2.tab // Step 6
+	b.Press("HA Configuration")
+	b.Choose("StartTime (GMT)", "13:00")
+	b.Fill("Run Every", "90")
+	b.ChooseNamed("unit", "minutes")
+	b.Fill("Heartbeat Interval", "300ms")
+	b.Fill("Consecutive Heartbeat failures before failover", "5")
+	b.Fill("Re-check interval", "400ms")
+	b.Choose("If Failure Detected", "Promote to Primary")
+	b.Fill("Email", "ha@example.com")
+	b.Tick("Notify On", "Failure / This server becomes primary")
+	b.Shot("portal-ha-configuration")
+	b.Press("Save and Apply")
+	b.Sees("Is StartTime still what you want?")
+	b.Shot("portal-apply")
+	b.Press("Apply")
+	b.Sees("The configuration is applied")
+	b.Press("OK")
+	said := core2.say(0, "config", "show")
+	for _, want := range []string{"StartTime 13:00", "Run Every 90 minutes", "Heartbeat Interval 300ms", "Email ha@example.com", "Notify On: Failure / This server becomes primary yes"} {
+		if !strings.Contains(strings.Join(strings.Fields(said), " "), want) {
+			t.Errorf("config show does not say %q:\n%s", want, said)
+		}
+	}
+
+	b.Press("Logs") // Step 7, task 5
+	b.Tick("Log", "MICS")
+	b.Press("Apply")
+	b.Choose("View Module Logs", "HighAvailability")
+	b.Press("View")
+	b.Sees("heartbeat")
+	b.Shot("portal-logs")
+}

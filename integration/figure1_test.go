@@ -131,7 +131,13 @@ func (f *figure1) sidecar(s *seat, p plan, more ...string) *sidecar {
 func (f *figure1) calm(serving string) {
 	f.t.Helper()
 	for _, s := range f.seats {
-		s.await(s.host.name+" is calm", func(g api.Group) bool { return g.Serving == serving && g.Armed && g.Decision.Reason == ha.Serving })
+		if within(patience, func() bool { g := s.group(); return g.Serving == serving && g.Armed && g.Decision.Reason == ha.Serving }) {
+			continue
+		}
+		for _, o := range f.seats {
+			f.t.Logf("%s: %s\n%s", o.host.name, asJSON(o.group()), o.member.log.tail(5))
+		}
+		f.t.Fatalf("%s is not calm after %s", s.host.name, patience)
 	}
 }
 

@@ -3,6 +3,7 @@ package register
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"path"
 	"slices"
@@ -25,18 +26,22 @@ const mostVote = 64 << 10
 // heard. Votes live under one lease of this process, so that those of a watcher
 // that is gone go with it.
 type chorus struct {
-	ears ears          // of the others' votes
-	news chan struct{} // there is something to publish
+	ears ears             // of the others' votes
+	news chan struct{}    // there is something to publish
+	revs map[string]int64 // by group: the revision of our key, as far as we know; the herald's own
 
 	mu     sync.Mutex // guards the fields below
 	ours   map[string]ha.Vote
 	unsaid map[string]bool // groups whose vote of ours is not published
+	lost   map[string]bool // groups of which etcd does not have what we have published; true: for a while
+	leases map[int64]bool  // all that we have had
+	double bool            // it has been told that another watcher has our name
 	others map[string]map[string]ha.Vote
 }
 
 func (c *chorus) init() {
 	c.ears.all = map[string]map[chan struct{}]func() bool{}
-	c.news = make(chan struct{}, 1)
+	c.news, c.revs, c.lost, c.leases = make(chan struct{}, 1), map[string]int64{}, map[string]bool{}, map[int64]bool{}
 	c.ours, c.unsaid = map[string]ha.Vote{}, map[string]bool{}
 	c.others = map[string]map[string]ha.Vote{}
 }
@@ -115,11 +120,15 @@ func (e *Etcd) speak() error {
 		defer cancel()
 		_, _ = client.Revoke(ctx, lease)
 	}()
-	alive, err := client.KeepAlive(e.ctx, lease)
+	ctx, cancel := context.WithCancel(e.ctx) // a lease that we have left must end
+	defer cancel()
+	alive, err := client.KeepAlive(ctx, lease)
 	if err != nil {
 		return err
 	}
-	e.chorus.again()
+	e.chorus.again(lease)
+	tick := time.NewTicker(etcdPulse)
+	defer tick.Stop()
 	for {
 		select {
 		case <-e.ctx.Done():
@@ -128,6 +137,8 @@ func (e *Etcd) speak() error {
 			if !ok {
 				return nil
 			}
+		case <-tick.C:
+			e.chorus.repeat()
 		case <-e.chorus.news:
 			if err := e.publish(lease); err != nil {
 				return err
@@ -136,10 +147,11 @@ func (e *Etcd) speak() error {
 	}
 }
 
-// again has all our votes published.
-func (c *chorus) again() {
+// again has all our votes published, under another lease.
+func (c *chorus) again(lease clientv3.LeaseID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.leases[int64(lease)] = true
 	for group := range c.ours {
 		c.unsaid[group] = true
 	}
@@ -156,22 +168,70 @@ func (e *Etcd) publish(lease clientv3.LeaseID) error {
 		if len(votes) == 0 {
 			return nil
 		}
-		ops := make([]clientv3.Op, len(votes))
-		for i, v := range votes {
-			text, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			ops[i] = clientv3.OpPut(e.key(voteKeys, v.Group, e.config.Watcher), string(text), clientv3.WithLease(lease))
+		if err := e.replace(lease, votes); err != nil {
+			return err
 		}
-		err := e.call(e.ctx, func(ctx context.Context, c *clientv3.Client) error {
-			_, err := c.Txn(ctx).Then(ops...).Commit()
+		e.config.Metrics.voted(len(votes))
+	}
+}
+
+// replace stores votes in place of those that we know to be there. One that was
+// sent before and arrives late finds another in its place, and changes nothing.
+func (e *Etcd) replace(lease clientv3.LeaseID, votes []ha.Vote) error {
+	keys, puts, gets := make([]string, len(votes)), make([]clientv3.Op, len(votes)), make([]clientv3.Op, len(votes))
+	for i, v := range votes {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		keys[i] = e.key(voteKeys, v.Group, e.config.Watcher)
+		puts[i], gets[i] = clientv3.OpPut(keys[i], string(text), clientv3.WithLease(lease)), clientv3.OpGet(keys[i])
+	}
+	revs := e.chorus.revs
+	for range 3 {
+		unchanged := make([]clientv3.Cmp, len(votes))
+		for i, v := range votes {
+			unchanged[i] = clientv3.Compare(clientv3.ModRevision(keys[i]), "=", revs[v.Group])
+		}
+		var answer *clientv3.TxnResponse
+		err := e.call(e.ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+			answer, err = c.Txn(ctx).If(unchanged...).Then(puts...).Else(gets...).Commit()
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		e.config.Metrics.voted(len(votes))
+		for i, v := range votes {
+			revs[v.Group] = answer.Header.Revision
+			if !answer.Succeeded {
+				revs[v.Group] = 0
+				for _, kv := range answer.Responses[i].GetResponseRange().Kvs {
+					revs[v.Group] = kv.ModRevision
+				}
+			}
+		}
+		if answer.Succeeded {
+			return nil
+		}
+	}
+	return errors.New("the votes of this watcher change under it")
+}
+
+// repeat has those of our votes published again that etcd does not have: what
+// was sent before may arrive late, and a person may delete anything.
+func (c *chorus) repeat() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for group, before := range c.lost {
+		if c.lost[group] = true; !before {
+			continue // it may be on its way
+		}
+		delete(c.lost, group)
+		c.unsaid[group] = true
+		select {
+		case c.news <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -192,7 +252,7 @@ func (c *chorus) take() []ha.Vote {
 }
 
 // heardVotes takes in what the others say. What is not a vote counts for
-// nothing; a vote of our own name is our own.
+// nothing; by what is there of us we see whether it is what we say.
 func (e *Etcd) heardVotes(events []*clientv3.Event, whole bool) {
 	c := &e.chorus
 	changed := map[string]bool{}
@@ -202,15 +262,25 @@ func (e *Etcd) heardVotes(events []*clientv3.Event, whole bool) {
 			changed[group] = true
 		}
 		clear(c.others)
+		if events != nil {
+			for group := range c.ours { // those that are there follow
+				c.hearOurs(group, false)
+			}
+		}
 	}
 	for _, event := range events {
 		group, watcher := path.Split(strings.TrimPrefix(string(event.Kv.Key), e.key(voteKeys)))
 		group = strings.TrimSuffix(group, "/")
+		v, ok := voteOf(group, event)
 		if watcher == e.config.Watcher {
+			c.hearOurs(group, ok && v.Same(c.ours[group]))
+			if ok && !whole && !c.leases[event.Kv.Lease] && !c.double {
+				c.double = true
+				e.log.Error("another watcher has this one's name, so neither counts beside the other; give each a name of its own", "watcher", watcher)
+			}
 			continue
 		}
 		changed[group] = true
-		v, ok := voteOf(group, event)
 		if !ok {
 			delete(c.others[group], watcher)
 			continue
@@ -225,6 +295,16 @@ func (e *Etcd) heardVotes(events []*clientv3.Event, whole bool) {
 	for group := range changed {
 		c.ears.signal(group)
 	}
+}
+
+// hearOurs takes note whether etcd has what we say of a group. It is called with
+// mu held.
+func (c *chorus) hearOurs(group string, same bool) {
+	if _, ours := c.ours[group]; ours && !same {
+		c.lost[group] = c.lost[group]
+		return
+	}
+	delete(c.lost, group)
 }
 
 func voteOf(group string, event *clientv3.Event) (v ha.Vote, ok bool) {

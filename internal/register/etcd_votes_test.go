@@ -2,6 +2,9 @@ package register_test
 
 import (
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +84,95 @@ func TestAVoteOutlivesTheLossOfItsLease(t *testing.T) {
 	}
 	eventually(t, "the vote is gone", func() bool { return !heardOf() })
 	eventually(t, "the vote is there again", heardOf)
+}
+
+// A vote that was sent long ago and arrives late, a person who deletes keys: in
+// the end etcd has what the watcher says now.
+func TestAVoteThatIsOverwrittenOrDeletedComesBack(t *testing.T) {
+	t.Parallel()
+	cluster := registertest.NewCluster(t, 1)
+	all := watchers(t, cluster, 3)
+	client := raw(t, cluster)
+	const key = "/understudy/votes/app/w1"
+	all[1].Vote(voteOf("app", ha.StanceGood))
+	says := func(want ha.Stance) func() bool {
+		return func() bool { v := all[0].Votes("app"); return len(v) == 1 && v[0].Stance == want }
+	}
+	eventually(t, "the vote", says(ha.StanceGood))
+	was, err := client.Get(t.Context(), key)
+	if err != nil || len(was.Kvs) != 1 {
+		t.Fatalf("%+v, %v", was, err)
+	}
+	all[1].Vote(voteOf("app", ha.StanceDown))
+	eventually(t, "the next vote", says(ha.StanceDown))
+	now, err := client.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Put(t.Context(), key, string(was.Kvs[0].Value)); err != nil {
+		t.Fatal(err)
+	}
+	back := func() bool {
+		got, err := client.Get(t.Context(), key)
+		return err == nil && len(got.Kvs) == 1 && string(got.Kvs[0].Value) == string(now.Kvs[0].Value) && got.Kvs[0].Lease == now.Kvs[0].Lease
+	}
+	eventually(t, "the vote after an old one came late", back)
+	if _, err := client.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the vote after it was deleted", back)
+	eventually(t, "the other hears it", says(ha.StanceDown))
+}
+
+func TestTwoWatchersOfOneNameAreTold(t *testing.T) {
+	t.Parallel()
+	cluster := registertest.NewCluster(t, 1)
+	var said [2]lockedText
+	for i := range said {
+		config := etcdConfig(t, cluster)
+		config.Watcher, config.Watchers = "same", 3
+		e, err := register.OpenEtcd(config, slog.New(slog.NewTextHandler(&said[i], nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = e.Close() })
+		e.Vote(voteOf("app", []ha.Stance{ha.StanceGood, ha.StanceDown}[i]))
+	}
+	const words = "another watcher has this one's name"
+	eventually(t, "it is told", func() bool {
+		return strings.Contains(said[0].String(), words) || strings.Contains(said[1].String(), words)
+	})
+	client := raw(t, cluster)
+	at := func() int64 {
+		got, err := client.Get(t.Context(), "/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Header.Revision
+	}
+	before := at()
+	<-time.After(3 * time.Second)
+	if writes := at() - before; writes > 20 {
+		t.Errorf("%d writes in three seconds", writes)
+	}
+}
+
+// lockedText is what several goroutines write.
+type lockedText struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestAThousandCalmGroupsAndFiveWatchersWriteNothing(t *testing.T) {

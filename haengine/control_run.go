@@ -35,6 +35,8 @@ func (c *control) runNow(ctx context.Context) nodeapi.Run {
 	told := c.runs.ask(ctx, map[string][]string{"release": c.Version, "count": c.Count})
 	run.Release, run.Count = told["release"], told["count"]
 	run.Syncing = s.Member.Syncing
+	_, none := c.Door.(NoDoor)
+	run.Door = !none
 	run.Scheduled = s.Member.Enabled && s.Member.Scheduled
 	if run.Scheduled {
 		next := ha.Schedule{StartTime: time.Duration(s.Settings.StartTime) * time.Minute, RunEvery: s.Settings.RunEvery, Saved: s.Settings.Saved}.Upcoming(run.Now)

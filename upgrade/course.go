@@ -37,6 +37,7 @@ type Course struct {
 	Steps     map[string]*Leg
 	Backward  bool   // it is being undone
 	Aborting  bool   // because a person said so
+	Single    bool   // only one step is undone
 	At        string // the step that it is at
 	Why       string // it waits, or is incomplete
 	Risks     map[string]string
@@ -88,7 +89,8 @@ func (c *Course) take(e Entry) {
 	case Preflight:
 		c.Preflight = append(c.Preflight, Item{Name: e.Fact("name"), Result: Result(e.Fact("result")), Said: e.Fact("said")})
 	case Aborts:
-		c.Backward, c.State, c.Aborting = true, Running, e.Fact("with") != "failure"
+		c.Backward, c.State = true, Running
+		c.Aborting, c.Single = e.Fact("with") == "", e.Fact("with") == "one"
 	case Stops:
 		c.State, c.Why = Incomplete, e.Fact("why")
 	case Ends:
@@ -131,6 +133,9 @@ func (c *Course) takeStep(e Entry) {
 		c.State = Running
 	case Undone:
 		l.Undoing, l.Undone, l.Done, l.Started, l.Said, l.Over = false, true, false, false, e.Fact("said"), e.At
+		if c.Single {
+			c.Single, c.Backward, c.State, c.Why = false, false, Incomplete, e.Step+" was undone"
+		}
 	}
 }
 

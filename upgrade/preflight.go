@@ -209,6 +209,8 @@ func targetNewer(p Plan, w World) Item {
 func lastSync(p Plan, w World) Item {
 	n := w.Nodes[p.Secondary]
 	switch s := n.LastSync; {
+	case p.Config.NoDataSync:
+		return skip("data_sync: false: nothing is copied")
 	case p.Config.SyncFirst:
 		return skip("sync_first: the run syncs before it begins")
 	case p.Config.Kind != config.RunDocumented:

@@ -291,10 +291,14 @@ func (r *Runner) back(ctx context.Context, c *Course) error {
 	if undone == nil {
 		undone = func(View) Verdict { return yes("") }
 	}
-	return r.attempt(ctx, task{
+	err := r.attempt(ctx, task{
 		step: s, leg: r.course().leg(s.Name), done: undone, do: s.Undo, timeout: s.Timeout, back: true,
 		over: func(v Verdict, _ time.Duration) Entry { return entry(Undone, s.Name, "said", v.Said) },
 	})
+	if err == nil && c.Single {
+		return &errStop{Incomplete}
+	}
+	return err
 }
 
 // pause waits until the next look: short at first, so that the run itself costs

@@ -203,6 +203,9 @@ func asRead(v View, name, state string) Verdict {
 	return yes("%s is %s, by its own word and by that of the routers", name, state)
 }
 
+// copiesNothing is what a step of a sync says where nothing is copied.
+const copiesNothing = "left out: the plan says data_sync: false"
+
 func (m maker) awaitSync() Step {
 	return Step{
 		Name: "AwaitLastSyncSuccess", Guide: "2", Title: "Wait for a running sync; the last one must have Completed with Success",
@@ -212,6 +215,8 @@ func (m maker) awaitSync() Step {
 			switch {
 			case !read.OK:
 				return read
+			case m.c.NoDataSync:
+				return yes(copiesNothing)
 			case n.LastSync == nil && v.Confirmed["AwaitLastSyncSuccess"] != "":
 				return yes("a person says so: %s", v.Confirmed["AwaitLastSyncSuccess"])
 			case n.Syncing:
@@ -249,6 +254,8 @@ func (m maker) sync(name, guide, title, from, to string) Step {
 			switch {
 			case !read.OK:
 				return read
+			case m.c.NoDataSync:
+				return yes(copiesNothing)
 			case v.Confirmed[name] != "":
 				return yes("a person says so: %s", v.Confirmed[name])
 			case n.Syncing:

@@ -48,6 +48,7 @@ type Node struct {
 	Beat     string            `json:"beat,omitempty"`    // when it last did
 	Epoch    uint64            `json:"epoch,omitempty"`
 	Lock     *Lock             `json:"lock,omitempty"`
+	Fence    uint64            `json:"fence,omitempty"` // the highest number of any lock so far
 	Jobs     []Job             `json:"jobs,omitempty"`
 	Clock    time.Time         `json:"clock,omitzero"` // its own
 }

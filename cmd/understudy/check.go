@@ -122,6 +122,9 @@ func (s *session) checkYAML(path string) error {
 	if config.IsNode(path) {
 		return s.checkNode(path)
 	}
+	if config.IsUpgrade(path) {
+		return s.checkUpgrade(path)
+	}
 	c, d, err := config.ReadSidecar(path)
 	if err != nil {
 		return &failure{exitConfig, "understudy: nothing was checked", err.Error(), "Name a file that can be read.", readSidecar}

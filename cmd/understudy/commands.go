@@ -24,6 +24,8 @@ func commands(s *session) []*cobra.Command {
 		newNode(s),
 		newRegister(s),
 		newFailover(s),
+		newUpgrade(s),
+		newSwitchover(s),
 		newSSHServe(s),
 		newVersion(s),
 	}

@@ -14,7 +14,7 @@ func Show(s ha.Situation) Group {
 	g := Group{
 		Schema: Schema, Name: t.Group, At: utc(s.At),
 		Serving: t.Serving, Target: s.Target, Epoch: t.Epoch, Since: utc(t.Since), Order: slices.Clone(t.Order),
-		Hold:  showHold(t.Hold, s.At),
+		Hold: showHold(t.Hold, s.At), FrozenUntil: utc(t.QueueUntil),
 		Armed: s.ArmedTo != "", ArmedWhy: s.ArmedWhy, ArmedTo: s.ArmedTo,
 		Decision: Decision{verbs[d.Verb], d.Reason, d.Row, d.To, d.About, showAlarm(d.Alarm)},
 		Queue:    queues[s.Queue],

@@ -33,26 +33,28 @@ var (
 // Group is a group's situation as the API tells it. Times are RFC 3339 in UTC
 // to the millisecond.
 type Group struct {
-	Schema    int        `json:"schema"`
-	Name      string     `json:"name"`
-	At        time.Time  `json:"at"`      // when this was so
-	Serving   string     `json:"serving"` // empty: nobody is known to serve
-	Target    string     `json:"target"`  // where requests go now, empty: nowhere
-	Epoch     uint64     `json:"epoch"`
-	Since     time.Time  `json:"since,omitzero"` // when Serving began to serve
-	Order     []string   `json:"order"`          // in order of succession
-	Hold      *Hold      `json:"hold"`
-	Armed     bool       `json:"armed"`
-	ArmedWhy  ha.Reason  `json:"armed_why"`          // why not armed, empty if armed
-	ArmedTo   string     `json:"armed_to,omitempty"` // where traffic would go
-	Decision  Decision   `json:"decision"`
-	Alarms    []string   `json:"alarms,omitempty"` // why a person is needed now
-	Queue     string     `json:"queue"`            // which requests wait: none, unsafe or all
-	Changed   Changed    `json:"changed,omitzero"` // the last change of the traffic
-	Rules     Rules      `json:"rules"`
-	Nodes     []Node     `json:"nodes"`               // in order of succession
-	Watchers  *Watchers  `json:"watchers,omitempty"`  // none: this watcher is alone
-	Resolvers *Resolvers `json:"resolvers,omitempty"` // none: no name follows the group here
+	Schema  int       `json:"schema"`
+	Name    string    `json:"name"`
+	At      time.Time `json:"at"`      // when this was so
+	Serving string    `json:"serving"` // empty: nobody is known to serve
+	Target  string    `json:"target"`  // where requests go now, empty: nowhere
+	Epoch   uint64    `json:"epoch"`
+	Since   time.Time `json:"since,omitzero"` // when Serving began to serve
+	Order   []string  `json:"order"`          // in order of succession
+	Hold    *Hold     `json:"hold"`
+	// FrozenUntil is until when every request waits for a planned swap.
+	FrozenUntil time.Time  `json:"frozen_until,omitzero"`
+	Armed       bool       `json:"armed"`
+	ArmedWhy    ha.Reason  `json:"armed_why"`          // why not armed, empty if armed
+	ArmedTo     string     `json:"armed_to,omitempty"` // where traffic would go
+	Decision    Decision   `json:"decision"`
+	Alarms      []string   `json:"alarms,omitempty"` // why a person is needed now
+	Queue       string     `json:"queue"`            // which requests wait: none, unsafe or all
+	Changed     Changed    `json:"changed,omitzero"` // the last change of the traffic
+	Rules       Rules      `json:"rules"`
+	Nodes       []Node     `json:"nodes"`               // in order of succession
+	Watchers    *Watchers  `json:"watchers,omitempty"`  // none: this watcher is alone
+	Resolvers   *Resolvers `json:"resolvers,omitempty"` // none: no name follows the group here
 }
 
 // Starting says that not every node has been read, so that nobody serves yet.

@@ -16,6 +16,7 @@ type Upgrade struct {
 	To       string `json:",omitempty"` // the version to upgrade to
 	Package  string `json:",omitempty"` // digest of the package, as the nodes' own commands name it
 	StateDir string // where runs are kept, default /var/lib/understudy/upgrade
+	AdminKey string `json:",omitempty"` // this host's key towards the nodes' engines
 	Nodes    []RunNode
 	Routers  []RunRouter
 
@@ -65,13 +66,13 @@ const (
 // RunNode is a node, and who carries steps out there: exactly one of Agent, SSH
 // and Manual is set.
 type RunNode struct {
-	Name     string
-	Agent    string              `json:",omitempty"` // our engine: a unix socket, or https://host:port
-	Key      string              `json:",omitempty"` // pin of that engine's key, with https
-	SSH      string              `json:",omitempty"` // user@host for the system's ssh
-	Manual   bool                `json:",omitempty"`
-	Pages    string              `json:",omitempty"` // where the two status pages are: for ssh and manual
-	Commands map[string][]string `json:",omitempty"` // for ssh: by verb
+	Name      string
+	Agent     string              `json:",omitempty"` // our engine: its socket on this machine, or RunTrusted
+	SSH       string              `json:",omitempty"` // user@host for the system's ssh
+	Manual    bool                `json:",omitempty"`
+	SSHConfig string              `json:",omitempty"` // for ssh: a file for its -F
+	Pages     string              `json:",omitempty"` // where the two status pages are: for ssh and manual
+	Commands  map[string][]string `json:",omitempty"` // for ssh: by verb
 }
 
 // RunRouter is something that sends clients and must stand still: exactly one of
@@ -148,6 +149,7 @@ func upgrade(d *Document, root value) *Upgrade {
 		"to":            text(&u.To),
 		"package":       text(&u.Package),
 		"state_dir":     directory(&u.StateDir),
+		"admin_key":     file(&u.AdminKey),
 		"nodes":         each(u.readNode),
 		"routers":       each(u.readRouter),
 		"sync_first":    flag(&u.SyncFirst),
@@ -179,11 +181,11 @@ func upgrade(d *Document, root value) *Upgrade {
 func (u *Upgrade) readNode(name string, v value) {
 	n := RunNode{Name: name}
 	keys{
-		"agent":  agentPlace(&n.Agent),
-		"key":    text(&n.Key),
-		"ssh":    text(&n.SSH),
-		"manual": flag(&n.Manual),
-		"pages":  text(&n.Pages),
+		"agent":      agentPlace(&n.Agent),
+		"ssh":        text(&n.SSH),
+		"manual":     flag(&n.Manual),
+		"ssh_config": file(&n.SSHConfig),
+		"pages":      text(&n.Pages),
 		"commands": each(func(verb string, v value) {
 			if !slices.Contains(RunVerbs(), verb) {
 				v.fault("unknown command %q%s", short(verb), suggest(verb, RunVerbs()))
@@ -200,10 +202,14 @@ func (u *Upgrade) readNode(name string, v value) {
 	u.Nodes = append(u.Nodes, n)
 }
 
+// RunTrusted is the Agent of a node that is asked over TLS: it is found among the
+// hosts that the key of this one was paired with, by its name.
+const RunTrusted = "trusted"
+
 // agentPlace reads a URL, or the name of a socket.
 func agentPlace(to *string) take {
 	return func(v value) {
-		if text(to)(v); *to != "" && !isURL(*to) {
+		if text(to)(v); *to != "" && *to != RunTrusted && !isURL(*to) {
 			*to = v.doc.resolve(*to)
 		}
 	}

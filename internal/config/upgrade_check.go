@@ -22,7 +22,9 @@ func (u *Upgrade) check() (f Faults) {
 		f.Add("nodes", "nodes must name the two nodes of the pair, not %d", len(u.Nodes))
 	}
 	for _, n := range u.Nodes {
-		f = append(f, n.check("nodes/"+n.Name)...)
+		if f = append(f, n.check("nodes/"+n.Name)...); n.Agent == RunTrusted && u.AdminKey == "" {
+			f.Add("nodes/"+n.Name+"/agent", "admin_key is missing: the key that this host was paired with the nodes by (failover trusted-hosts add --admin-key FILE)")
+		}
 	}
 	if len(u.Routers) == 0 {
 		f.Add("routers", "routers is missing: everything that sends clients must stand still during a run (the guide's step 3)")
@@ -50,10 +52,8 @@ func (n RunNode) check(path string) (f Faults) {
 	case ways != 1:
 		f.Add(path, "%s needs exactly one of agent, ssh and manual: who carries steps out there", n.Name)
 		return f
-	case n.Agent != "" && isURL(n.Agent) && n.Key == "":
-		f.Add(path+"/agent", "key is missing: a plan goes by the node's key and not by its address; the node tells it: failover trusted-hosts list")
-	case n.Agent != "" && isURL(n.Agent) && !strings.HasPrefix(n.Agent, "https://"):
-		f.Add(path+"/agent", "agent must be https://host:port, or the path of the node's socket")
+	case isURL(n.Agent):
+		f.Add(path+"/agent", "agent must be the path of the node's socket, or trusted: then it is called where it was paired, and proves its key")
 	case n.Agent == "" && n.Pages == "":
 		f.Add(path+"/pages", "pages is missing: where the two status pages are, like http://192.0.2.10:8080; they show that a step is done")
 	case n.Agent != "" && (n.Pages != "" || len(n.Commands) > 0):

@@ -14,6 +14,7 @@ type Run struct {
 	Release Told      `json:"release"` // what the command app.version says
 	Count   Told      `json:"count"`   // and app.count, the guide's device count
 	Syncing bool      `json:"syncing"`
+	Door    bool      `json:"door"` // it has a client connection of ours
 	// Scheduled says whether the schedule runs; Next are its next syncs.
 	Scheduled bool        `json:"scheduled"`
 	Next      []time.Time `json:"next_syncs"`

@@ -1,0 +1,201 @@
+package upgrade
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what an operator attaches to a change ticket.
+type Report struct {
+	Schema    int           `json:"schema"`
+	Run       string        `json:"run"`
+	Kind      string        `json:"kind"`
+	Group     string        `json:"group"`
+	To        string        `json:"to,omitempty"`
+	State     State         `json:"state"`
+	Sentence  string        `json:"sentence"`
+	By        string        `json:"by"`
+	Plan      string        `json:"plan"` // digest
+	MadeBy    string        `json:"plan_made_by"`
+	Began     time.Time     `json:"began"`
+	Ended     time.Time     `json:"ended,omitzero"`
+	OutageMS  int64         `json:"outage_ms"` // of the nodes' own word: clients' may differ
+	Preflight []Item        `json:"preflight"`
+	Risks     []Accepted    `json:"accepted_risks,omitempty"`
+	Steps     []ReportStep  `json:"steps"`
+	Changes   []Difference  `json:"changes"`
+	Journal   []ReportEntry `json:"journal"`
+}
+
+// Accepted is a risk that somebody took.
+type Accepted struct{ Name, Reason string }
+
+// ReportStep is one step of a Report.
+type ReportStep struct {
+	Name   string `json:"name"`
+	Guide  string `json:"guide,omitempty"`
+	Title  string `json:"title"`
+	State  string `json:"state"`
+	Said   string `json:"said,omitempty"`
+	TookMS int64  `json:"took_ms"`
+	Answer string `json:"answer,omitempty"` // of a person
+}
+
+// ReportEntry is a line of the journal.
+type ReportEntry struct {
+	At   time.Time `json:"at"`
+	Line string    `json:"line"`
+}
+
+// Difference is one fact of the two snapshots.
+type Difference struct {
+	What    string `json:"what"`
+	Before  string `json:"before"`
+	After   string `json:"after"`
+	Verdict string `json:"verdict"` // as expected, unchanged, look at it
+}
+
+// Report tells the run.
+func (r *Record) Report(alive bool) Report {
+	c := r.Course
+	out := Report{
+		Schema: 1, Run: r.Name, Kind: string(r.Plan.Config.Kind), Group: r.Plan.Config.Group, To: r.Plan.Config.To, State: c.State, Sentence: r.Sentence(alive),
+		By: c.By, Plan: r.Plan.Digest(), MadeBy: r.Plan.By, Began: c.Began, Ended: c.Ended, Preflight: c.Preflight,
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Risks)) {
+		out.Risks = append(out.Risks, Accepted{name, c.Risks[name]})
+	}
+	for _, s := range r.Plan.Steps() {
+		l := c.Steps[s.Name]
+		if l == nil {
+			l = new(Leg)
+		}
+		step := ReportStep{Name: s.Name, Guide: s.Guide, Title: s.Title, State: strings.Trim(l.word(), " -"), Said: cmp.Or(l.Failed, l.Said), Answer: cmp.Or(l.Confirmed, l.Approved)}
+		if !l.Over.IsZero() && !l.Begun.IsZero() {
+			step.TookMS = l.Over.Sub(l.Begun).Milliseconds()
+		}
+		out.OutageMS += l.Outage.Milliseconds()
+		out.Steps = append(out.Steps, step)
+	}
+	for i, e := range r.All {
+		out.Journal = append(out.Journal, ReportEntry{e.At, e.line(i + 1)})
+	}
+	if before, after := r.Worlds(); before != nil && after != nil {
+		out.Changes = Compare(r.Plan, *before, *after)
+	}
+	return out
+}
+
+// Compare puts the two snapshots side by side.
+func Compare(p Plan, before, after World) (all []Difference) {
+	add := func(what, was, is string, expected bool) {
+		d := Difference{what, was, is, "unchanged"}
+		switch {
+		case was != is && expected:
+			d.Verdict = "as expected"
+		case was != is:
+			d.Verdict = "look at it"
+		case expected && was == is && is != "":
+			d.Verdict = "unchanged, though a change was expected"
+		}
+		all = append(all, d)
+	}
+	upgrades := p.Config.To != ""
+	for _, name := range []string{p.Primary, p.Secondary} {
+		a, b := before.Nodes[name], after.Nodes[name]
+		add(name+" version", a.Version, b.Version, upgrades && b.Version == p.Config.To)
+		add(name+" state", a.State, b.State, false)
+		add(name+" High Availability", a.Enabled, b.Enabled, false)
+		add(name+" device count", a.Count, b.Count, a.Count != b.Count && name == p.Secondary)
+		add(name+" client connection", a.Door, b.Door, false)
+		add(name+" trusted hosts", words(a.Trusted), words(b.Trusted), false)
+		for _, key := range slices.Sorted(maps.Keys(b.Settings)) {
+			if a.Settings[key] != b.Settings[key] {
+				wanted := key == "StartTime" && p.Config.Schedule.StartTime != "" || key == "Run Every" && p.Config.Schedule.RunEvery != ""
+				add(name+" "+key, a.Settings[key], b.Settings[key], wanted)
+			}
+		}
+		add(name+" next sync", firstTime(a.Next), firstTime(b.Next), firstTime(a.Next) != firstTime(b.Next))
+		add(name+" last sync", syncWords(a.LastSync), syncWords(b.LastSync), syncWords(a.LastSync) != syncWords(b.LastSync))
+	}
+	for _, name := range slices.Sorted(maps.Keys(before.Routers)) {
+		a, b := before.Routers[name], after.Routers[name]
+		add(name+" sends clients to", a.Serving, b.Serving, false)
+		add(name+" order", words(a.Order), words(b.Order), false)
+		add(name+" held", fmt.Sprint(a.Held), fmt.Sprint(b.Held), false)
+	}
+	return all
+}
+
+func firstTime(list []time.Time) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0].UTC().Format("2006-01-02 15:04 UTC")
+}
+
+func syncWords(s *Sync) string {
+	if s == nil {
+		return ""
+	}
+	return s.Completed + " " + s.Result
+}
+
+// Text is the report for people.
+func (r Report) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Report of the run %s\n%s\n\n", r.Run, strings.Repeat("=", 18+len(r.Run)))
+	for _, row := range [][2]string{
+		{"what", r.Kind + " of " + r.Group + after(" to ", r.To)},
+		{"state", string(r.State) + ": " + r.Sentence},
+		{"begun", moment(r.Began) + " by " + r.By},
+		{"ended", moment(r.Ended)},
+		{"plan", short(r.Plan) + " by " + r.MadeBy},
+		{"outage", (time.Duration(r.OutageMS) * time.Millisecond).String() + " by the Primary's own word"},
+	} {
+		fmt.Fprintf(&b, "%-8s %s\n", row[0], row[1])
+	}
+	b.WriteString("\nPreflight\n")
+	for _, i := range r.Preflight {
+		fmt.Fprintf(&b, "  %-5s %-18s %s\n", i.Result, i.Name, i.Said)
+	}
+	for _, a := range r.Risks {
+		fmt.Fprintf(&b, "  risk  %-18s accepted: %s\n", a.Name, a.Reason)
+	}
+	b.WriteString("\nSteps\n")
+	for i, s := range r.Steps {
+		fmt.Fprintf(&b, "%3d  %-7s %-38s %8s  %s\n", i+1, s.State, s.Name+after(" (guide ", s.Guide)+closing(s.Guide), (time.Duration(s.TookMS) * time.Millisecond).String(), s.Said)
+		if s.Answer != "" {
+			fmt.Fprintf(&b, "     approved: %s\n", s.Answer)
+		}
+	}
+	b.WriteString("\nBefore and after\n")
+	for _, d := range r.Changes {
+		if d.Before != "" || d.After != "" {
+			fmt.Fprintf(&b, "  %-28s %-30s %-30s %s\n", d.What, orNone(d.Before), orNone(d.After), d.Verdict)
+		}
+	}
+	b.WriteString("\nJournal\n")
+	for _, e := range r.Journal {
+		b.WriteString("  " + e.Line + "\n")
+	}
+	return b.String()
+}
+
+func closing(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ")"
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "not yet"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}

@@ -19,6 +19,8 @@ const (
 	IfBlocked          // paused, or between the steps of a swap
 	IfKeep             // If Failure Detected: Keep in Standby
 	IfClear            // no guard is against a promotion
+	IfElectable        // the agents may elect it: it is the Secondary, or resume: client_majority
+	IfResume           // resume: client_majority
 	IfFence            // a fence command is required
 	IfLastMiss         // this failed heartbeat is the one that completes the count
 	IfResting          // a start failed a short while ago
@@ -76,6 +78,8 @@ var condTable = [conds]struct {
 	IfBlocked:   {"blocked", func(l look) bool { return l.m.Blocked }},
 	IfKeep:      {"Keep in Standby", func(l look) bool { return l.mc.KeepInStandby }},
 	IfClear:     {"guards clear", look.clear},
+	IfElectable: {"electable", func(l look) bool { return l.m.Mode == Secondary || l.mc.Resume }},
+	IfResume:    {"resume by agents", func(l look) bool { return l.mc.Resume }},
 	IfFence:     {"fence required", func(l look) bool { return l.mc.Fence }},
 	IfLastMiss:  {"count complete", func(l look) bool { return l.m.Misses+1 >= l.mc.Failures }},
 	IfResting:   {"resting", func(l look) bool { return l.m.Resting }},

@@ -30,7 +30,7 @@ func drawFor(r *rand.Rand, row ha.Row) occasion {
 	s.settings.Failures, s.settings.StartTries = 3, 1
 	fillAny(r, reflect.ValueOf(&s.member).Elem())
 	fillAny(r, reflect.ValueOf(&s.event).Elem())
-	for _, f := range []*bool{&s.settings.KeepInStandby, &s.settings.Fence, &s.settings.Continue} {
+	for _, f := range []*bool{&s.settings.KeepInStandby, &s.settings.Fence, &s.settings.Continue, &s.settings.Resume} {
 		*f = r.IntN(2) == 0
 	}
 	s.member.Phase = row.In[r.IntN(len(row.In))]

@@ -20,6 +20,7 @@ type Settings struct {
 	KeepInStandby     bool          // If Failure Detected: Keep in Standby
 	PromotionHold     time.Duration // from the last failure to the promotion, so that traffic may decide first
 	PromotionTime     time.Duration // nobody has served for so long: a node that gave up may try again
+	Resume            bool          // resume: client_majority: the agents may bring a superseded node back
 	Fence             bool          // a fence command must have said that the peer is off
 	StartTries        int           // of the application, at least 1
 	StopTimeout       time.Duration // the application is killed after it

@@ -47,6 +47,15 @@ var trafficRows = []Row{
 	{only(InHeld), on(OnTrafficDecided), when(IfCurrent, Not|IfKeep, IfClear, Not|IfResting), To(InDeciding), nil, do(TimeHoldNow), "traffic is here: tries again"},
 	{except(counting), on(OnTrafficDecided), nil, ToStay, nil, nil, "only who stands by can take over, and is not about to"},
 
+	{counting, on(OnMajority), when(Not | IfElectable), ToStay, nil, nil, "the agents are back with the Primary; resume: manual, so a person decides"},
+	{counting, on(OnMajority), when(IfElectable, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
+	{counting, on(OnMajority), when(IfElectable, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
+	{counting, on(OnMajority), when(IfElectable, Not|IfKeep, IfClear, IfResting), ToStay, nil, nil, "it rests after a failed start, so that the peer may try"},
+	{counting, on(OnMajority), when(IfElectable, Not|IfKeep, IfClear, Not|IfResting), To(InWaiting), do(NoteBack, NoteWait), do(DoNotify), "more than half of the agents reach this node and not the peer, which is asked to step down"},
+	{only(OutSuperseded), on(OnMajority), when(Not | IfResume), ToStay, nil, nil, "resume: manual, so a person decides"},
+	{only(OutSuperseded), on(OnMajority), when(IfResume), To(InWaiting), do(NoteBack, NoteWait), do(DoNotify), "resume: client_majority: more than half of the agents are back, the peer is asked to step down"},
+	{except(counting, only(OutSuperseded)), on(OnMajority), nil, ToStay, nil, nil, "it serves, or cannot"},
+
 	{only(InActive), on(OnStepDown), when(Not | IfMeant), ToStay, do(DoTell), nil, "about an epoch that is over"},
 	{only(InActive), on(OnStepDown), when(IfMeant, IfFirm), To(InDemoting), do(AfterYielded), do(DoNotify), "the peer will be Active: makes room"},
 	{only(InActive), on(OnStepDown), when(IfMeant, Not|IfFirm, IfBlocked), ToStay, do(DoTell), nil, "paused: nothing by itself"},

@@ -25,7 +25,7 @@ func TestTheDefaultsOfANodeAreTheDecidedOnes(t *testing.T) {
 	t.Parallel()
 	got := fmt.Sprintf("%+v", ha.DefaultSettings())
 	want := "{Profile:documented Place:2 Servers:2 HeartbeatInterval:10s Failures:6 RecheckInterval:10s AttemptTimeout:5s KeepInStandby:false " +
-		"PromotionHold:15s PromotionTime:2m0s Fence:false StartTries:3 StopTimeout:20s AppFail:30s Lease:1m15s Watchdog:5s Retry:5s Slack:5s Continue:false " +
+		"PromotionHold:15s PromotionTime:2m0s Resume:false Fence:false StartTries:3 StopTimeout:20s AppFail:30s Lease:1m15s Watchdog:5s Retry:5s Slack:5s Continue:false " +
 		"Front:{Interval:0s Timeout:0s Fall:0}}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -96,6 +96,7 @@ const (
 	OnStepDown       // the peer asks this node to step down: Epoch it means, Firm
 	OnTrafficCall    // a front says that it has sent traffic here
 	OnTrafficDecided // asked just now, every front in the path says so: Epoch of the node it left
+	OnMajority       // more than half of the agents have been with this node for long enough
 	OnFenced         // the fence command says that the peer is off
 	OnFenceFailed    // it does not
 
@@ -135,7 +136,7 @@ const (
 
 var onNames = [ons]string{
 	"boot", "ha enable", "ha disable", "mode primary", "mode secondary", "block", "unblock",
-	"beat good", "beat bad", "peer asks", "peer says", "peer silent", "step down", "traffic call", "traffic decided",
+	"beat good", "beat bad", "peer asks", "peer says", "peer silent", "step down", "traffic call", "traffic decided", "majority",
 	"fenced", "fence failed",
 	"register read", "register silent", "lease granted", "lease refused", "lease unanswered", "lease renewed", "lease gone",
 	"served written", "served refused", "register raised",

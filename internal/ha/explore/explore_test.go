@@ -49,6 +49,8 @@ var scopes = []place{
 	{"documented", ha.Documented, scope{faults: 4, kinds: []moveKind{crashNode, startFails, appFails, beginCommit, crashFront}, front: true, orders: 3, die: true}},
 	{"documented, partition", ha.Documented, scope{faults: 3, kinds: []moveKind{crashNode, cutLink, crashFront}, links: []uint8{0, 1, 6, 7}, front: true, orders: 3}},
 	{"documented, no trust", ha.Documented, scope{faults: 4, kinds: []moveKind{crashNode, startFails, crashFront}, front: true, pages: true, orders: 3, die: true}},
+	{"agents", ha.Safe, scope{faults: 1, wishes: 2, kinds: []moveKind{agentsMove, modeSecondary, crashNode, cutLink}, links: []uint8{0, 1, 2, 3}, front: true, resume: true, orders: 2}},
+	{"documented, agents", ha.Documented, scope{faults: 1, wishes: 2, kinds: []moveKind{agentsMove, modeSecondary, block, crashNode}, front: true, resume: true, orders: 2}},
 	{"documented, person", ha.Documented, scope{faults: 2, wishes: 2, kinds: []moveKind{modePrimary, modeSecondary, haDisable, haEnable, block, unblock, holdFront, releaseFront, resumeFront, crashNode}, front: true, orders: 3}},
 }
 
@@ -68,7 +70,7 @@ func TestEveryOrderOfEventsKeepsTheInvariants(t *testing.T) {
 	}
 	states, transitions, rested := 0, 0, 0
 	for _, c := range scopes {
-		x := newWalk(c.profile, ha.MemberTable(), whole, nil)
+		x := newWalk(c.profile, ha.MemberTable(), whole, func(s *ha.Settings) { s.Resume = c.scope.resume })
 		s := c.search(x, most)
 		if c.scope.wishes > 0 {
 			s.quiet = 250

@@ -51,6 +51,7 @@ const (
 	holdFront
 	releaseFront
 	resumeFront
+	agentsMove
 )
 
 var moveNames = map[moveKind]string{
@@ -59,7 +60,7 @@ var moveNames = map[moveKind]string{
 	crashNode: "crashes", killEngine: "engine dies", pauseEngine: "engine stops (SIGSTOP)", freezeNode: "freezes", cutLink: "link cut",
 	appFails: "application fails", startFails: "next start will fail", crashFront: "front dies", registerBack: "register goes back",
 	beginCommit: "a copy begins to go live", beginOld: "an old copy wants to go live", modePrimary: "mode primary", modeSecondary: "mode secondary",
-	haDisable: "ha disable", haEnable: "ha enable", block: "blocked", unblock: "unblocked", holdFront: "front held", releaseFront: "front released", resumeFront: "traffic resumed",
+	haDisable: "ha disable", haEnable: "ha enable", block: "blocked", unblock: "unblocked", holdFront: "front held", releaseFront: "front released", resumeFront: "traffic resumed", agentsMove: "elected by its agents",
 }
 
 func (m move) String() string {
@@ -93,6 +94,7 @@ type scope struct {
 	die            bool       // within a step
 	links          []uint8
 	front          bool
+	resume         bool // resume: client_majority
 	pages          bool // without trust: the nodes read one another's pages, and can ask for nothing
 	orders         uint8
 }
@@ -312,6 +314,8 @@ func (x *walk) fault(m move) {
 		x.tell(m.node, ha.Event{On: wishes[m.kind-modePrimary]})
 	case holdFront, releaseFront:
 		w.front.held = m.kind == holdFront
+	case agentsMove:
+		x.tell(m.node, ha.Event{On: ha.OnMajority})
 	case resumeFront:
 		w.front.serving, w.front.decided = 0, 0
 	}

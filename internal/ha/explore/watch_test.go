@@ -77,6 +77,8 @@ func (x *walk) count(n uint8, e ha.Event) {
 	case ha.OnBeatGood, ha.OnPeerAsks, ha.OnTilt:
 		nd.stood = false
 		nd.failed = 0
+	case ha.OnMajority: // with resume: client_majority they speak for a person
+		nd.stale = nd.stale && !x.mc[n].Resume
 	case ha.OnDisable:
 		x.w.alone = x.w.alone || x.documented() && nd.m.Phase == ha.InActive
 	case ha.OnModePrimary, ha.OnModeSecondary:

@@ -35,7 +35,7 @@ func (e *Engine) recallAgents() error {
 	return nil
 }
 
-// rule gives how agents elect a node.
+// panel gives how agents elect a node.
 func (s Settings) panel() ha.PanelRule {
 	return ha.PanelRule{Interval: s.AgentInterval, Takes: s.AgentTime}
 }
@@ -135,11 +135,64 @@ func agentsSay(a *nodeapi.Agents, name, peer string, m ha.Member, state ha.State
 	return text + fmt.Sprintf(" It stays Active when they go back to %s (Resume: manual).", peer)
 }
 
-// agent is what an agent says, or what a person does with one.
-func (c *control) agent(ctx context.Context, r *http.Request, q nodeapi.Request) (Outcome, error) {
-	id := r.PathValue("id")
-	if r.Method == http.MethodDelete {
-		return c.dropAgent(ctx, id, c.who(r))
+// report has an agent heard, which learns nothing of the node.
+func (c *control) report(w http.ResponseWriter, r *http.Request, hear func(nodeapi.Request) (Outcome, error)) {
+	q, ok := request(w, r)
+	if !ok {
+		return
 	}
-	return c.hearAgent(ctx, id, q.Reaches)
+	out, err := hear(q)
+	if unfinished(w, out, err) {
+		return
+	}
+	give(w, http.StatusOK, struct{}{})
+}
+
+// giveAgents tells where the agents are and which there are.
+func (c *control) giveAgents(w http.ResponseWriter, r *http.Request) {
+	var a nodeapi.Agents
+	if _, err := c.run(r.Context(), func() Outcome {
+		if t := c.tally(); t != nil {
+			a = *t
+		}
+		a.Names = c.agents.names // replaced, never changed
+		return Outcome{}
+	}); unfinished(w, Outcome{}, err) {
+		return
+	}
+	give(w, http.StatusOK, a)
+}
+
+// agentDoors are where agents say which node they reach.
+func (c *control) agentDoors(mux *http.ServeMux) {
+	mux.HandleFunc("GET /ha/v1/agents", func(w http.ResponseWriter, r *http.Request) {
+		c.giveAgents(w, r)
+	})
+	mux.HandleFunc("PUT /ha/v1/agents/{id}", func(w http.ResponseWriter, r *http.Request) {
+		c.report(w, r, func(q nodeapi.Request) (Outcome, error) {
+			return c.hearAgent(r.Context(), r.PathValue("id"), q.Reaches)
+		})
+	})
+	mux.HandleFunc("DELETE /ha/v1/agents/{id}", func(w http.ResponseWriter, r *http.Request) {
+		c.act(func(ctx context.Context, _ nodeapi.Request, who string) (Outcome, error) {
+			return c.dropAgent(ctx, r.PathValue("id"), who)
+		})(w, r)
+	})
+}
+
+func resumed(byAgents bool) string {
+	if byAgents {
+		return "client_majority"
+	}
+	return "manual"
+}
+
+func setResume(s *Settings, text string) error {
+	for _, one := range []bool{true, false} {
+		if strings.EqualFold(text, resumed(one)) {
+			s.Resume = one
+			return nil
+		}
+	}
+	return fmt.Errorf("%.40q is neither %q nor %q", text, resumed(true), resumed(false))
 }

@@ -45,7 +45,10 @@ func (e *Engine) Status() nodeapi.Status {
 		d.LastSync = &syncs[len(syncs)-1]
 	}
 	d.Loss = e.costs()
-	d.Fronts = s.Fronts
+	d.Fronts, d.Agents = s.Fronts, s.Agents
+	if said := agentsSay(s.Agents, e.Name, e.PeerName, m, state); said != "" {
+		d.Warnings = append(d.Warnings, said)
+	}
 	d.Mind = mind(s, state, e.PeerName)
 	return d
 }
@@ -183,6 +186,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/lock", c.runAct(c.lock))
 	mux.HandleFunc("POST /ha/v1/app", c.runAct(c.app))
 	mux.HandleFunc("POST /ha/v1/notify-test", c.notifyTest)
+	c.agentDoors(mux)
 	mux.HandleFunc("GET /ha/v1/settings", c.settings)
 	mux.HandleFunc("GET /ha/v1/history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.transitions()) })
 	mux.HandleFunc("GET /ha/v1/sync-history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.syncs()) })
@@ -203,11 +207,8 @@ const mostAsked = 16 << 10
 // act reads a request, has it done, and gives what came of it.
 func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var q nodeapi.Request
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&q); err != nil {
-			give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
+		q, ok := request(w, r)
+		if !ok {
 			return
 		}
 		if tag := r.Header.Get("If-Match"); tag != "" && tag != c.tag() {
@@ -215,22 +216,42 @@ func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome
 			return
 		}
 		out, err := do(r.Context(), q, c.who(r))
-		var bad *badRequest
-		switch {
-		case errors.As(err, &bad):
-			give(w, http.StatusBadRequest, bad.Fault)
-		case err != nil:
-			give(w, http.StatusServiceUnavailable, nodeapi.Fault{Why: err.Error()})
-		case out.Refused != "":
-			give(w, http.StatusConflict, nodeapi.Fault{Why: out.Refused})
-		default:
-			a := nodeapi.Answer{Later: out.Later, Status: c.Status()}
-			if r.Method == http.MethodPut {
-				a.Warnings = c.now.Load().Settings.Warnings()
-			}
-			give(w, http.StatusOK, a)
+		if unfinished(w, out, err) {
+			return
 		}
+		a := nodeapi.Answer{Later: out.Later, Status: c.Status()}
+		if r.Method == http.MethodPut {
+			a.Warnings = c.now.Load().Settings.Warnings()
+		}
+		give(w, http.StatusOK, a)
 	}
+}
+
+// request reads what is asked; false: it could not be read, and that was told.
+func request(w http.ResponseWriter, r *http.Request) (q nodeapi.Request, ok bool) {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&q); err != nil {
+		give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
+		return q, false
+	}
+	return q, true
+}
+
+// unfinished tells why something was not done; false: it was.
+func unfinished(w http.ResponseWriter, out Outcome, err error) bool {
+	var bad *badRequest
+	switch {
+	case errors.As(err, &bad):
+		give(w, http.StatusBadRequest, bad.Fault)
+	case err != nil:
+		give(w, http.StatusServiceUnavailable, nodeapi.Fault{Why: err.Error()})
+	case out.Refused != "":
+		give(w, http.StatusConflict, nodeapi.Fault{Why: out.Refused})
+	default:
+		return false
+	}
+	return true
 }
 
 // badRequest is the error of a request that says nothing possible.

@@ -99,6 +99,7 @@ type Engine struct {
 	later    []ha.Event // again when the phase has changed
 	pending  []ha.Event // answers that were there at once
 	peer     seen
+	agents   agents
 	fronts   fronts
 	actor    string // who says what is being done; empty: nobody
 	broken   string // why nothing is decided any more
@@ -176,6 +177,11 @@ func (e *Engine) recall() error {
 	if faults := e.settings.Check(); len(faults) > 0 {
 		e.broken, e.settings = "the saved settings are not possible: "+faults[0], DefaultSettings()
 	}
+	if err = e.recallAgents(); errors.As(err, &damaged) {
+		e.broken = damaged.Error()
+	} else if err != nil {
+		return err
+	}
 	if e.runs, err = openRuns(e.Dir, e.Lists, e.store, &e.tasks); err != nil {
 		return err
 	}
@@ -211,6 +217,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			do()
 		case <-timer.C:
 			e.turn()
+			e.countAgents()
 			e.wake()
 		}
 		timer.Reset(e.pause())

@@ -25,6 +25,7 @@ type twin struct {
 	looks  int
 	takes  time.Duration // a look
 	downed []uint64      // epochs at which it was asked to step down
+	yields bool          // it does so
 }
 
 func (p *twin) set(s Sight, err error) {
@@ -57,6 +58,9 @@ func (p *twin) StepDown(_ context.Context, epoch uint64, _ bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.downed = append(p.downed, epoch)
+	if p.yields {
+		p.sight = Sight{Heard: true, Report: ha.Report{Served: epoch, Yielded: true}}
+	}
 	if p.err == nil && p.sight.Report.Runs {
 		return ErrNoTrust
 	}

@@ -36,6 +36,11 @@ type Settings struct {
 	StartTries     int
 	Retry          time.Duration
 
+	ClientMajority bool // the agents may elect this node
+	Resume         bool // and bring the Primary back: resume: client_majority
+	AgentInterval  time.Duration
+	AgentTime      time.Duration
+
 	Saved time.Time // zero: never
 }
 
@@ -52,6 +57,7 @@ func DefaultSettings() Settings {
 		RunEvery: time.Hour, AttemptTimeout: d.AttemptTimeout,
 		PromotionHold: d.PromotionHold, PromotionTime: d.PromotionTime, StopTimeout: d.StopTimeout,
 		AppFail: d.AppFail, StartTries: d.StartTries, Retry: d.Retry,
+		AgentInterval: 30 * time.Second, AgentTime: 180 * time.Second,
 	}
 }
 
@@ -63,12 +69,16 @@ func (s Settings) rules(place int) ha.Settings {
 	r.KeepInStandby, r.AttemptTimeout = s.KeepInStandby, s.AttemptTimeout
 	r.PromotionHold, r.PromotionTime = s.PromotionHold, s.PromotionTime
 	r.StopTimeout, r.AppFail, r.StartTries, r.Retry = s.StopTimeout, s.AppFail, s.StartTries, s.Retry
+	r.Resume = s.Resume
 	return r
 }
 
 // Check gives every fault, one sentence each that says what to change.
 func (s Settings) Check() []string {
 	faults := s.rules(1).Check()
+	if s.AgentInterval < 100*time.Millisecond || s.AgentTime < 100*time.Millisecond {
+		faults = append(faults, "Agent interval and Client majority time are at least 100ms.")
+	}
 	if s.RunEvery < time.Minute {
 		faults = append(faults, "Run Every is at least 1 minute.")
 	}
@@ -114,6 +124,10 @@ var fields = []field{
 	span("Application fail time", func(s *Settings) *time.Duration { return &s.AppFail }),
 	count("Start tries", func(s *Settings) *int { return &s.StartTries }),
 	span("Retry", func(s *Settings) *time.Duration { return &s.Retry }),
+	choice("Client majority", func(s *Settings) *bool { return &s.ClientMajority }),
+	{"Resume", func(s *Settings) string { return resumed(s.Resume) }, setResume},
+	span("Agent interval", func(s *Settings) *time.Duration { return &s.AgentInterval }),
+	span("Client majority time", func(s *Settings) *time.Duration { return &s.AgentTime }),
 }
 
 // List gives every setting, in the order of the window.

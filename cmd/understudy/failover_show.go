@@ -75,6 +75,9 @@ func statusText(d nodeapi.Status) string {
 	} else {
 		line("Last Sync Status", "%s  Result: %s", d.LastSync.At.Format(time.RFC3339), d.LastSync.Result)
 	}
+	if d.State != ha.Active && d.Enabled {
+		line("a promotion may cost", "%s", d.Loss.Words(time.Now()))
+	}
 	if d.Broken != "" {
 		fmt.Fprintf(&b, "It decides nothing: %s.\n", d.Broken)
 	}

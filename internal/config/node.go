@@ -26,6 +26,7 @@ type NodeFile struct {
 	FenceTimeout time.Duration
 	SMTP         SMTP // Server empty: no mail
 	Webhooks     []Webhook
+	AgentTokens  string // file of what proves agents; empty: none may call
 	Portal       NodePortal
 	SSH          NodeSSH
 	Owners       []string // of traffic: the trusted fronts whose decision counts; empty: all of them
@@ -123,6 +124,7 @@ func node(d *Document, root value) *NodeFile {
 		"datasets":          later("datasets", "replication is not part of this build yet"),
 		"smtp":              n.readSMTP,
 		"notify":            n.readNotify,
+		"agents":            n.readAgents,
 		"fence_command":     texts(&n.Fence),
 		"fence_timeout":     duration(&n.FenceTimeout),
 	}.read(root)
@@ -188,6 +190,7 @@ func (n *NodeFile) check() (f Faults) {
 	f = append(f, n.Peer.check("peer", n.Name)...)
 	f = append(f, n.App.check("app")...)
 	f = append(f, n.checkNotify()...)
+	f = append(f, n.checkAgents()...)
 	f = append(f, n.Door.check("client_connection", n.StatusListen)...)
 	return append(f, n.checkTrust()...)
 }

@@ -32,6 +32,7 @@ type Node struct {
 	post   *post
 	trust  *remote.Trust // nil: no portal
 	pages  *portal.Portal
+	agents tokens // nil: no agent may call
 	faces  map[string]net.Listener
 }
 
@@ -78,6 +79,11 @@ func (n *Node) open() (err error) {
 	n.faces[socketFace] = socket
 	if n.trust, err = openTrust(c); err != nil {
 		return err
+	}
+	if c.AgentTokens != "" {
+		if n.agents, err = readTokens(c.AgentTokens); err != nil {
+			return fmt.Errorf("agents: %w", err)
+		}
 	}
 	if n.trust != nil {
 		portal, err := openPortal(c, n.trust)

@@ -141,7 +141,8 @@ func (f *fence) lets(from net.Addr) bool {
 // /ha/v1/ the API.
 func (n *Node) portal() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/ha/v1/", browsers(n.pages, n.trust.Handler(n.engine.Desk(), n.engine.Control(proven), n.log)))
+	control := n.engine.Control(proven)
+	mux.Handle("/ha/v1/", n.agents.let(control, browsers(n.pages, n.trust.Handler(n.engine.Desk(), control, n.log))))
 	mux.Handle("/", n.pages)
 	return mux
 }

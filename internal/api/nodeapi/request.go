@@ -8,6 +8,7 @@ type Request struct {
 	Mode     string            `json:"mode,omitempty"`     // ha: primary, secondary, empty: as before
 	Host     string            `json:"host,omitempty"`     // sync
 	Settings map[string]string `json:"settings,omitempty"` // settings, by name
+	Reaches  string            `json:"reaches,omitempty"`  // agents/ID: the node that it reaches
 	Reason   string            `json:"reason,omitempty"`   // for the history
 	Run      string            `json:"run,omitempty"`      // of the run that asks: without the lock it is refused
 	Number   uint64            `json:"number,omitempty"`   // of that run

@@ -34,6 +34,7 @@ type Status struct {
 	LastSync *Sync     `json:"last_sync"`
 	Loss     Loss      `json:"loss"`   // what a promotion of this node may cost now
 	Fronts   []Opinion `json:"fronts"` // what they have called here; it decides nothing by itself
+	Agents   *Agents   `json:"agents,omitempty"`
 	Mind     string    `json:"mind"`   // one sentence: what would happen now
 }
 

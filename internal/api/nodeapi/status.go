@@ -35,7 +35,7 @@ type Status struct {
 	Loss     Loss      `json:"loss"`   // what a promotion of this node may cost now
 	Fronts   []Opinion `json:"fronts"` // what they have called here; it decides nothing by itself
 	Agents   *Agents   `json:"agents,omitempty"`
-	Mind     string    `json:"mind"`   // one sentence: what would happen now
+	Mind     string    `json:"mind"` // one sentence: what would happen now
 }
 
 // PeerNow is what is known of the peer.

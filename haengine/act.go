@@ -74,8 +74,8 @@ func (e *Engine) follow(before, m ha.Member, acts []ha.MemberAct, event ha.Event
 func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 	return [...]func(task){
 		ha.DoPersist:       e.persist,
-		ha.DoBoot:          func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnBoot}) },
-		ha.DoFinishCommit:  func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnCommitDone}) },
+		ha.DoBoot:          func(task) { e.pending = append(e.pending, e.boot()) },
+		ha.DoFinishCommit:  e.finishCommit,
 		ha.DoStartApp:      func(task) { e.App.Start(e.member.Epoch) },
 		ha.DoStopApp:       func(task) { e.App.Stop() },
 		ha.DoKillApp:       func(task) { e.App.Kill() },
@@ -97,10 +97,10 @@ func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 		ha.DoRecordServed:  e.recordServed,
 		ha.DoRaiseRegister: e.raiseRegister,
 		ha.DoRunSync:       e.runSync,
-		ha.DoSkipSync:      func(task) { e.note("a sync is skipped, for the last one still runs") },
-		ha.DoCancelSync:    func(task) {}, // none outlives its act: see runSync
-		ha.DoAllowCommit:   func(task) { e.pending = append(e.pending, ha.Event{On: ha.OnCommitDone}) },
-		ha.DoDenyCommit:    func(task) {},
+		ha.DoSkipSync:      e.skipSync,
+		ha.DoCancelSync:    e.cancelSync,
+		ha.DoAllowCommit:   e.allow,
+		ha.DoDenyCommit:    e.deny,
 		ha.DoNotify:        e.tellPeople,
 		ha.DoRefuse:        func(t task) { t.out.Refused = e.machine.Row(t.MemberAct).Why },
 		ha.DoLater:         func(t task) { t.out.Later = true; e.later = append(e.later, t.event) },
@@ -125,14 +125,6 @@ func (e *Engine) openDoor() {
 	if !e.settings.DoorClosed {
 		e.Door.Open()
 	}
-}
-
-// runSync ends at once, for there is nothing to copy.
-func (e *Engine) runSync(t task) {
-	t.out.Sync = true
-	e.note("a sync was asked for: " + NoDataset)
-	e.synced(nodeapi.Sync{At: time.Now().UTC(), From: e.PeerName, Result: "Failed: " + NoDataset})
-	e.pending = append(e.pending, ha.Event{On: ha.OnSyncEnded})
 }
 
 // NoDataset is what is said of every sync as long as nothing is replicated.

@@ -22,6 +22,10 @@ type Commands struct {
 	Interval          time.Duration
 	Timeout           time.Duration // of one check
 	StartTimeout      time.Duration // from the start to the first good check
+
+	// Before is called before it starts, and where it is found running: from then
+	// on it writes to its data. nil: nothing.
+	Before func(context.Context) error
 }
 
 // between is how long the next try to stop an application waits.
@@ -167,6 +171,12 @@ func (a *Application) follow(ctx context.Context, now *deed) *deed {
 // start starts the application unless it runs and is well. What may be stopping
 // is started in any case.
 func (a *Application) start(ctx context.Context, epoch uint64, fresh bool) ha.On {
+	if a.Before != nil {
+		if err := a.Before(ctx); err != nil {
+			a.log.Error("the application is not started, for what precedes it fails", "error", err)
+			return ha.OnAppStartFailed
+		}
+	}
 	if fresh && a.check(ctx) == nil {
 		return ha.OnAppUp
 	}

@@ -41,10 +41,7 @@ func (e *Engine) Status() nodeapi.Status {
 	if l := e.runs.holder(); l != nil {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("The run %s has the lock since %s (%s): nothing happens by itself until it ends. See: understudy upgrade status.", l.Run, l.Since.Format(time.RFC3339), l.Reason))
 	}
-	if syncs := e.history.syncs(); len(syncs) > 0 {
-		d.LastSync = &syncs[len(syncs)-1]
-	}
-	d.Loss = e.costs()
+	e.syncStatus(&d, s)
 	d.Fronts, d.Agents = s.Fronts, s.Agents
 	if said := agentsSay(s.Agents, e.Name, e.PeerName, m, state); said != "" {
 		d.Warnings = append(d.Warnings, said)
@@ -133,6 +130,7 @@ func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, erro
 		e.settings = s
 		e.machine = ha.NewMachine(e.rules(s), ha.MemberTable())
 		e.hasten()
+		e.plan(s.Saved)
 		if s.DoorClosed {
 			e.Door.Close()
 		} else if e.machine.State(e.member, e.Clock()) == ha.Active {
@@ -180,6 +178,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/ha", c.act(c.fenced(c.enable)))
 	mux.HandleFunc("POST /ha/v1/pause", c.act(c.fenced(c.pause)))
 	mux.HandleFunc("POST /ha/v1/sync", c.act(c.fenced(c.sync)))
+	mux.HandleFunc("POST /ha/v1/rollback", c.reads(c.rollback))
 	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.fenced(c.clientConnection)))
 	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.fenced(c.set)))
 	mux.HandleFunc("GET /ha/v1/run", c.showRun)
@@ -203,6 +202,17 @@ type control struct {
 
 // mostAsked is the most that a request's body may have.
 const mostAsked = 16 << 10
+
+// reads gives a handler its request, bounded and strict.
+func (c *control) reads(do func(http.ResponseWriter, *http.Request, nodeapi.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q, ok := request(w, r)
+		if !ok {
+			return
+		}
+		do(w, r, q)
+	}
+}
 
 // act reads a request, has it done, and gives what came of it.
 func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome, error)) http.HandlerFunc {
@@ -303,18 +313,6 @@ func (c *control) pause(ctx context.Context, q nodeapi.Request, who string) (Out
 		return c.Say(ctx, ha.Event{On: ha.OnBlock}, who, q.Reason)
 	}
 	return c.Say(ctx, ha.Event{On: ha.OnUnblock}, who, q.Reason)
-}
-
-// sync is Run Sync Now. Its gates are the machine's; there is nothing to copy.
-func (c *control) sync(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
-	if q.Host != c.PeerName {
-		return Outcome{}, wrong(fmt.Sprintf("%.80q is not the peer of this node", q.Host), "Name "+c.PeerName+".")
-	}
-	out, err := c.Say(ctx, ha.Event{On: ha.OnSyncAsked}, who, q.Reason)
-	if out.Sync {
-		out.Refused = NoDataset
-	}
-	return out, err
 }
 
 func (c *control) clientConnection(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {

@@ -54,6 +54,8 @@ type Config struct {
 	Fence    Fencing
 	Post     Post              // nil: nobody is told
 	Stock    Stock             // nil: nothing is replicated
+	Copier   Copier            // nil: nothing is replicated
+	IsPeer   func(string) bool // whether a name or address is the peer's; nil: only PeerName is
 	Owners   func() []string   // of traffic: the fronts whose decision counts; nil: none
 	Version  []string          // the command that tells the application's release; empty: none
 	Count    []string          // and its device count
@@ -95,6 +97,7 @@ type Engine struct {
 	settings Settings
 	machine  *ha.Machine
 	acts     []ha.MemberAct
+	sync     syncing
 	table    [ha.NoteEnabled]func(task)
 	later    []ha.Event // again when the phase has changed
 	pending  []ha.Event // answers that were there at once
@@ -203,7 +206,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.note("this node is NotAvailable: " + e.broken)
 		e.Log.Error("the engine decides nothing", "why", e.broken, "do", "bring the file back or remove all of "+e.Dir+", then enable High Availability anew")
 	} else {
-		e.step(ha.Event{On: ha.OnBoot})
+		e.plan(time.Now().Round(0))
+		e.step(e.boot())
 	}
 	timer := time.NewTimer(e.pause())
 	defer timer.Stop()
@@ -220,6 +224,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.countAgents()
 			e.wake()
 		}
+		e.due()
 		timer.Reset(e.pause())
 	}
 	return e.failed

@@ -125,7 +125,12 @@ func (n *trustNode) listen(t *testing.T, l net.Listener) {
 
 func (n *trustNode) newHostKey(t *testing.T) {
 	t.Helper()
-	key := filepath.Join(n.home, "host")
+	newHostKey(t, n.home)
+}
+
+func newHostKey(t *testing.T, home string) {
+	t.Helper()
+	key := filepath.Join(home, "host")
 	_ = os.Remove(key)
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil { // #nosec G204 -- our own file
 		t.Fatalf("ssh-keygen: %v: %s", err, out)
@@ -134,10 +139,17 @@ func (n *trustNode) newHostKey(t *testing.T) {
 
 func (n *trustNode) startSSHD(t *testing.T) {
 	t.Helper()
+	n.sshd, n.said = startSSHD(t, n.home, n.port)
+}
+
+// startSSHD runs a real sshd with the host key and the authorized keys that are
+// in a folder.
+func startSSHD(t *testing.T, home string, port int) (*process, *output) {
+	t.Helper()
 	if os.Getuid() == 0 {
 		_ = os.MkdirAll("/run/sshd", 0o755) // #nosec G301 -- sshd wants it so
 	}
-	config := filepath.Join(n.home, "sshd_config")
+	config := filepath.Join(home, "sshd_config")
 	write(t, config, fmt.Sprintf(`ListenAddress 127.0.0.1:%d
 HostKey %s/host
 AuthorizedKeysFile %s/.ssh/authorized_keys
@@ -148,18 +160,19 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
-`, n.port, n.home, n.home))
-	n.said = new(output)
+`, port, home, home))
+	said := new(output)
 	cmd := exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", config) // #nosec G204 -- our own file
-	cmd.Stderr = n.said
-	n.sshd = run(t, cmd)
-	await(t, "sshd of "+n.name+" listens", func() bool {
-		c, err := net.DialTimeout("tcp", loopback(n.port), time.Second)
+	cmd.Stderr = said
+	sshd := run(t, cmd)
+	await(t, "sshd listens", func() bool {
+		c, err := net.DialTimeout("tcp", loopback(port), time.Second)
 		if err == nil {
 			c.Close()
 		}
 		return err == nil
 	})
+	return sshd, said
 }
 
 // spoken is what a program said.

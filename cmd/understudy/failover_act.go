@@ -85,15 +85,22 @@ func (n *nodeAsker) warn(d nodeapi.Status, role string, yes bool) error {
 	case !d.Peer.Heard:
 		fmt.Fprintf(s.err, "%s does not answer. If it runs behind a cut network, both are Active afterwards.\n", d.Peer.Name)
 	}
-	if yes || !s.terminal || !isTerminal(os.Stdin) {
-		return nil
-	}
-	fmt.Fprint(s.err, "Go on? [y/N] ")
-	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
+	if yes || n.sure("Go on?") {
 		return nil
 	}
 	return &failure{exitAborted, "failover: nothing was done", "you did not say yes", "", ""}
+}
+
+// sure asks a person at a terminal; where there is none, nobody is asked.
+func (n *nodeAsker) sure(question string) bool {
+	s := n.session
+	if !s.terminal || !isTerminal(os.Stdin) {
+		return true
+	}
+	fmt.Fprint(s.err, question+" [y/N] ")
+	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	a := strings.ToLower(strings.TrimSpace(line))
+	return a == "y" || a == "yes"
 }
 
 // arrive tells the way of a node until it is where it was sent.
@@ -138,15 +145,6 @@ func (n *nodeAsker) tell(a nodeapi.Answer, err error, say func(nodeapi.Answer) s
 	}
 	fmt.Fprintln(n.session.out, say(a))
 	return nil
-}
-
-func (n *nodeAsker) sync() *cobra.Command {
-	return command("sync HOST", "Run Sync Now: copy from the peer", `Copy from the peer now; the same as Run Sync Now (EPMM guide, Table 5). Only a
-stand-by copies. This build knows no dataset yet, so after its checks it says so.`,
-		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
-			a, err := n.client().Sync(cmd.Context(), args[0], "")
-			return n.tell(a, err, func(nodeapi.Answer) string { return "The sync has run: failover sync-history" })
-		})
 }
 
 func (n *nodeAsker) clientConnection() *cobra.Command {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
@@ -70,11 +69,7 @@ func statusText(d nodeapi.Status) string {
 	}
 	line("application", "%s", map[bool]string{true: "well", false: "does not run, or is not well"}[d.App.Well])
 	line("client connection", "%s", doorText(d.Door))
-	if d.LastSync == nil {
-		line("Last Sync Status", "none: %s", haengine.NoDataset)
-	} else {
-		line("Last Sync Status", "%s  Result: %s", d.LastSync.At.Format(time.RFC3339), d.LastSync.Result)
-	}
+	syncLines(d, line)
 	if d.State != ha.Active && d.Enabled {
 		line("a promotion may cost", "%s", d.Loss.Words(time.Now()))
 	}
@@ -125,19 +120,6 @@ func (n *nodeAsker) history() *cobra.Command {
 			if t.Loss != "" {
 				fmt.Fprintf(&b, "    what may be lost: %s\n", t.Loss)
 			}
-		}
-		return b.String()
-	})
-}
-
-func (n *nodeAsker) syncHistory() *cobra.Command {
-	return shows(n, "sync-history", "Show the Sync History", "sync-history", func(all []nodeapi.Sync) string {
-		if len(all) == 0 {
-			return "No sync has run: " + haengine.NoDataset + ".\n"
-		}
-		var b strings.Builder
-		for _, s := range all {
-			fmt.Fprintf(&b, "%s  from %s  Result: %s\n", s.At.Format(time.RFC3339), s.From, s.Result)
 		}
 		return b.String()
 	})

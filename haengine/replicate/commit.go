@@ -87,6 +87,13 @@ func (v *run) live(ctx context.Context) error {
 			return err
 		}
 	}
+	if v.order.Over != nil {
+		defer func() {
+			if v.journal.open == nil || v.journal.open.commit == nil {
+				v.order.Over()
+			}
+		}()
+	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}

@@ -180,9 +180,9 @@ func TestRunsDoNotOverlap(t *testing.T) {
 	}
 	r := d.replica(t)
 	done := make(chan Report)
-	go func() { done <- r.Run(context.WithoutCancel(t.Context()), Order{From: "core1", Remote: d.remote}) }()
+	go func() { done <- r.Run(context.WithoutCancel(t.Context()), Order{From: "core1"}, d.how) }()
 	<-in
-	if got := r.Run(t.Context(), Order{From: "core1", Remote: d.remote}); got.Result != Overlap {
+	if got := r.Run(t.Context(), Order{From: "core1"}, d.how); got.Result != Overlap {
 		t.Errorf("got %+v", got)
 	}
 	if p, on := r.Progress(); !on || p.Phase != "transfer" {

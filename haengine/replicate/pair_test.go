@@ -132,6 +132,8 @@ func (d *duo) serve(t testing.TB) {
 	d.remote = Remote{SSH: ssh, Args: []string{socket}, Address: "127.0.0.1"}
 }
 
+func (d *duo) how() (Remote, error) { return d.remote, nil }
+
 func (s *side) tell(context.Context) (Facts, error) { return *s.facts.Load(), nil }
 
 // be changes what a side tells of itself.
@@ -152,11 +154,11 @@ func (d *duo) replica(t testing.TB) *Replica {
 // sync runs once and expects a result.
 func (d *duo) sync(t testing.TB, want string, change ...func(*Order)) Report {
 	t.Helper()
-	o := Order{From: "core1", Remote: d.remote}
+	o := Order{From: "core1"}
 	for _, c := range change {
 		c(&o)
 	}
-	got := d.replica(t).Run(t.Context(), o)
+	got := d.replica(t).Run(t.Context(), o, d.how)
 	if got.Result != want {
 		t.Fatalf("got %s: %s, want %s\n%s", got.Result, got.Detail, want, tasks(got))
 	}

@@ -62,7 +62,7 @@ func (p *part) bring(ctx context.Context) error {
 			return err
 		}
 		if whole {
-			return p.settle(p.Tree)
+			return p.equalTo(p.Tree)
 		}
 		clean = false
 	}
@@ -222,8 +222,8 @@ func (p *part) manifestOf(ctx context.Context, tree, path string) error {
 	return errors.Join(w.run(ctx), m.close())
 }
 
-// settle notes that a tree is as the source's.
-func (p *part) settle(tree string) (err error) {
+// equalTo notes that a tree is as the source's.
+func (p *part) equalTo(tree string) (err error) {
 	p.record.Root, p.record.Left = p.source.Root, ""
 	p.record.Counts = map[string]int64{"files": p.source.Files}
 	p.record.Live, err = inode(tree)

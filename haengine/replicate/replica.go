@@ -67,12 +67,14 @@ func (r *Replica) Behind(s *Source) {
 // Order is what a run is to do.
 type Order struct {
 	From            string // the node's name
-	Remote          Remote
-	AcceptDeletions bool // a person has looked: the guards let through what they found
-	Full            bool // compare all contents
+	AcceptDeletions bool   // a person has looked: the guards let through what they found
+	Full            bool   // compare all contents
 	// Allow is asked when everything is ready to go live; an error keeps it from
 	// doing so.
 	Allow func(ctx context.Context, epoch uint64) error
+	// Over is called when what was allowed is over: in force, or given up; nil:
+	// nobody waits for that. A commit that cannot be ended is not over.
+	Over func()
 }
 
 // Report is a run that is over.
@@ -131,8 +133,8 @@ func cancelled(err error) error {
 
 // Run copies everything that is enabled on both sides. It returns when the copy
 // is in force, or nothing is left of the attempt. ctx ends it until the commit;
-// after that it cannot be ended.
-func (r *Replica) Run(ctx context.Context, o Order) Report {
+// after that it cannot be ended. remote tells how the source is called.
+func (r *Replica) Run(ctx context.Context, o Order, remote func() (Remote, error)) Report {
 	report := Report{Started: time.Now().UTC(), From: o.From, Tasks: []Task{}}
 	if !r.busy.TryLock() {
 		report.Completed, report.Result = report.Started, Overlap
@@ -140,7 +142,7 @@ func (r *Replica) Run(ctx context.Context, o Order) Report {
 	}
 	defer r.busy.Unlock()
 	defer r.progress.Store(nil)
-	v := &run{Replica: r, order: o, report: &report, records: map[string]record{}}
+	v := &run{Replica: r, order: o, how: remote, report: &report, records: map[string]record{}}
 	err := v.all(ctx)
 	report.Completed = time.Now().UTC()
 	report.Result = resultOf(err)
@@ -155,22 +157,22 @@ func (r *Replica) Run(ctx context.Context, o Order) Report {
 func (r *Replica) Recover(ctx context.Context) error {
 	r.busy.Lock()
 	defer r.busy.Unlock()
-	open := r.journal.open
-	if open == nil {
-		return r.forget(ctx)
-	}
-	if open.commit != nil {
-		r.Log.Warn("a commit that was cut off is rolled forward", "generation", open.begin.Generation)
-		if err := r.finish(ctx, open.commit); err != nil {
+	if open := r.journal.open; open != nil {
+		if err := r.settle(ctx, open); err != nil {
 			return err
 		}
-		return r.forget(ctx)
-	}
-	r.Log.Info("a sync that was cut off is discarded", "generation", open.begin.Generation)
-	if err := r.discard(ctx, open.begin.Generation, open.begin.Datasets); err != nil {
-		return err
 	}
 	return r.forget(ctx)
+}
+
+// settle ends a run that was cut off.
+func (r *Replica) settle(ctx context.Context, open *unfinished) error {
+	if open.commit != nil {
+		r.Log.Warn("a commit that was cut off is rolled forward", "generation", open.begin.Generation)
+		return r.finish(ctx, open.commit)
+	}
+	r.Log.Info("a sync that was cut off is discarded", "generation", open.begin.Generation)
+	return r.discard(ctx, open.begin.Generation, open.begin.Datasets)
 }
 
 // Unfinished says whether a commit has begun and not ended.
@@ -199,6 +201,15 @@ type State struct {
 	Dirty       bool         `json:"dirty,omitempty"` // the application has run on it since
 	Generations []Generation `json:"generations,omitempty"`
 	Taken       *Taken       `json:"taken,omitempty"`
+}
+
+// Serve notes that the application is going to write to the data in force, and
+// frees the older generations, with which it shares files.
+func (r *Replica) Serve(ctx context.Context) error {
+	if err := r.Book.Serve(); err != nil {
+		return fmt.Errorf("note that the data is not a copy any more: %w", err)
+	}
+	return nil
 }
 
 // State gives what is known.

@@ -15,6 +15,8 @@ import (
 type run struct {
 	*Replica
 	order   Order
+	how     func() (Remote, error)
+	remote  Remote
 	report  *Report
 	session *session
 	hello   hello
@@ -50,8 +52,10 @@ func (v *run) skip(name, dataset, result, why string) {
 }
 
 func (v *run) all(ctx context.Context) (err error) {
-	if r := v.journal.open; r != nil {
-		return errors.New("the journal has a commit that has not ended; restart the engine, which ends it")
+	if open := v.journal.open; open != nil {
+		if err := v.settle(ctx, open); err != nil {
+			return err
+		}
 	}
 	v.owners = os.Geteuid() == 0
 	v.asOf = time.Now().UTC()
@@ -94,7 +98,10 @@ func (v *run) names() (names []string) {
 // connect calls the source and asks who it is.
 func (v *run) connect(ctx context.Context) (string, error) {
 	var err error
-	if v.session, err = v.order.Remote.dial(ctx); err != nil {
+	if v.remote, err = v.how(); err != nil {
+		return "", err
+	}
+	if v.session, err = v.remote.dial(ctx); err != nil {
 		return "", err
 	}
 	if err := v.session.ask(ctx, request{Do: "hello"}, &v.hello); err != nil {

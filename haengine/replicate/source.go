@@ -25,7 +25,6 @@ type Source struct {
 	Sets  []Set
 	Book  *Book // what is known of the datasets
 	Facts func(ctx context.Context) (Facts, error)
-	Taken func(Taken) // told when a node has taken a generation; may be nil
 	Log   *slog.Logger
 
 	busy sync.Mutex // held by the session that is served
@@ -171,11 +170,12 @@ func (v *serving) do(ctx context.Context, q request) (any, error) {
 	case "digest":
 		return v.digest(ctx, q)
 	case "end":
-		if t := q.Done; t != nil && v.Taken != nil {
-			t.By = v.peer
-			v.Taken(*t)
+		if q.Done == nil {
+			return struct{}{}, nil
 		}
-		return struct{}{}, nil
+		t := *q.Done
+		t.By, t.At = v.peer, time.Now().UTC()
+		return struct{}{}, v.Book.change(func(p *pages) { p.Taken = &t })
 	}
 	return nil, errors.New("this release does not know what was asked; both nodes need the same release of Understudy")
 }

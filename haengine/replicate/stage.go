@@ -64,7 +64,7 @@ func (p *part) makeStaging() error {
 func (p *part) transfer(ctx context.Context, contents bool) (string, error) {
 	var last transferred
 	f := fetch{
-		remote: p.order.Remote, from: p.offer.Tree, to: p.dir, exclude: p.Exclude, owners: p.owners, plain: p.Tree == "", contents: contents,
+		remote: p.remote, from: p.offer.Tree, to: p.dir, exclude: p.Exclude, owners: p.owners, plain: p.Tree == "", contents: contents,
 		progress: func(t transferred) {
 			last = t
 			total := p.source.Bytes
@@ -295,7 +295,7 @@ func (p *part) prepare(ctx context.Context) (string, error) {
 		p.record.Dump, p.record.Digest, p.record.Root, p.record.Counts, p.record.Left = p.dir, p.offer.Digest, p.source.Root, p.offer.Counts, ""
 		return got.Detail, nil
 	}
-	return got.Detail, p.settle(p.dir)
+	return got.Detail, p.equalTo(p.dir)
 }
 
 // countsDiffer names the first counts that are not the same.

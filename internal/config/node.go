@@ -29,6 +29,7 @@ type NodeFile struct {
 	AgentTokens  string // file of what proves agents; empty: none may call
 	Portal       NodePortal
 	SSH          NodeSSH
+	Datasets     []NodeDataset
 	Owners       []string // of traffic: the trusted fronts whose decision counts; empty: all of them
 }
 
@@ -121,7 +122,7 @@ func node(d *Document, root value) *NodeFile {
 		"portal":            n.readPortal,
 		"ssh":               n.readSSH,
 		"traffic_owners":    texts(&n.Owners),
-		"datasets":          later("datasets", "replication is not part of this build yet"),
+		"datasets":          n.readDatasets,
 		"smtp":              n.readSMTP,
 		"notify":            n.readNotify,
 		"agents":            n.readAgents,
@@ -192,7 +193,8 @@ func (n *NodeFile) check() (f Faults) {
 	f = append(f, n.checkNotify()...)
 	f = append(f, n.checkAgents()...)
 	f = append(f, n.Door.check("client_connection", n.StatusListen)...)
-	return append(f, n.checkTrust()...)
+	f = append(f, n.checkTrust()...)
+	return append(f, n.checkDatasets()...)
 }
 
 func (p NodePeer) check(path, own string) (f Faults) {

@@ -122,7 +122,7 @@ func TestAFaultySiteIsNotSaved(t *testing.T) {
 		"relative keys":    func(s *Site) { s.SSH.AuthorizedKeys = "x" },
 		"relative rsync":   func(s *Site) { s.Rsync = "rsync" },
 		"relative dataset": func(s *Site) { s.Datasets = []Dataset{{"d", "x"}} },
-		"missing dataset":  func(s *Site) { s.Datasets = []Dataset{{"d", dir + "/gone"}} },
+		"a dataset's file": func(s *Site) { s.Datasets = []Dataset{{"d", "/etc/passwd"}} },
 		"the whole disk":   func(s *Site) { s.Datasets = []Dataset{{"d", "//"}} },
 	} {
 		s := good

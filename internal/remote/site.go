@@ -64,7 +64,7 @@ type root struct {
 }
 
 // SaveSite writes s into the trust directory dir, which it makes if need be. A
-// dataset whose folder is missing is an error.
+// dataset whose folder is missing may come later.
 func SaveSite(dir string, s Site) error {
 	if err := s.check(); err != nil {
 		return err
@@ -74,11 +74,11 @@ func SaveSite(dir string, s Site) error {
 	}
 	saved := savedSite{Version: version, Site: s}
 	for _, d := range s.Datasets {
-		at, err := filepath.EvalSymlinks(d.Path)
+		at, err := resolve(d.Path)
 		if err != nil {
 			return fmt.Errorf("dataset %s: %w", d.Name, err)
 		}
-		if info, err := os.Stat(at); err != nil || !info.IsDir() || at == "/" {
+		if info, err := os.Stat(at); err == nil && !info.IsDir() || at == "/" {
 			return fmt.Errorf("dataset %s: %s is not a folder that can be fetched", d.Name, d.Path)
 		}
 		saved.Roots = append(saved.Roots, root{filepath.Clean(d.Path), at})
@@ -88,6 +88,16 @@ func SaveSite(dir string, s Site) error {
 		return err
 	}
 	return writeOwned(filepath.Join(dir, siteFile), append(text, '\n'), 0o644)
+}
+
+// resolve gives where a path leads, as far as it is there.
+func resolve(path string) (string, error) {
+	at, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) || path == "/" {
+		return at, err
+	}
+	dir, err := resolve(filepath.Dir(path))
+	return filepath.Join(dir, filepath.Base(path)), err
 }
 
 // ErrNoSite says that no engine has saved a Site yet.

@@ -32,7 +32,8 @@ type Node struct {
 	post   *post
 	trust  *remote.Trust // nil: no portal
 	pages  *portal.Portal
-	agents tokens // nil: no agent may call
+	agents tokens  // nil: no agent may call
+	copier *copier // nil: nothing is replicated
 	faces  map[string]net.Listener
 }
 
@@ -41,6 +42,7 @@ const (
 	statusFace = "status"
 	socketFace = "socket"
 	portalFace = "portal"
+	copyFace   = "copy"
 )
 
 // Open makes a node by the configuration in file: its listeners are open when
@@ -92,7 +94,15 @@ func (n *Node) open() (err error) {
 		}
 		n.faces[portalFace] = portal
 	}
-	if n.engine, n.post, err = newEngine(c, n.trust, n.log); err != nil {
+	if n.copier, err = openCopier(c, n.trust, func(ctx context.Context) (haengine.Facts, error) { return n.engine.Facts(ctx) }, n.log); err != nil {
+		return fmt.Errorf("open the datasets: %w", err)
+	}
+	if n.copier != nil {
+		if n.faces[copyFace], err = openSocket(copySocket(c)); err != nil {
+			return err
+		}
+	}
+	if n.engine, n.post, err = newEngine(c, n.trust, n.copier, n.log); err != nil {
 		return fmt.Errorf("open the engine: %w", err)
 	}
 	if n.trust != nil {
@@ -110,20 +120,24 @@ func (n *Node) close() {
 }
 
 // newEngine makes the engine of a configuration.
-func newEngine(c *config.NodeFile, trust *remote.Trust, log *slog.Logger) (*haengine.Engine, *post, error) {
+func newEngine(c *config.NodeFile, trust *remote.Trust, copies *copier, log *slog.Logger) (*haengine.Engine, *post, error) {
 	var engine *haengine.Engine // the door asks it, from its first client on
 	post, err := newPost(c, func() string { return engine.Email() }, log)
 	if err != nil {
 		return nil, nil, err
 	}
+	commands := haengine.Commands{
+		Start: c.App.Start, Stop: c.App.Stop, Kill: c.App.Kill,
+		Health: c.App.Health, HealthCommand: c.App.HealthCommand,
+		Interval: c.App.HealthInterval, Timeout: c.App.HealthTimeout, StartTimeout: c.App.StartTimeout,
+	}
+	if copies != nil {
+		commands.Before = copies.beforeApp
+	}
 	e := haengine.Config{
 		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
 		Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
-		App: haengine.NewApplication(haengine.Commands{
-			Start: c.App.Start, Stop: c.App.Stop, Kill: c.App.Kill,
-			Health: c.App.Health, HealthCommand: c.App.HealthCommand,
-			Interval: c.App.HealthInterval, Timeout: c.App.HealthTimeout, StartTimeout: c.App.StartTimeout,
-		}, log),
+		App:  haengine.NewApplication(commands, log),
 		Door: haengine.NoDoor{},
 	}
 	if c.Door.Listen != "" {
@@ -131,6 +145,9 @@ func newEngine(c *config.NodeFile, trust *remote.Trust, log *slog.Logger) (*haen
 	}
 	if post != nil {
 		e.Post = post
+	}
+	if copies != nil {
+		e.Stock, e.Copier, e.IsPeer = copies, copies, copies.isPeer
 	}
 	engine, err = haengine.Open(e)
 	return engine, post, err
@@ -173,6 +190,14 @@ func (n *Node) Run(ctx context.Context) error {
 		running.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				n.log.Error("a listener has ended", "at", l.Addr().String(), "error", err)
+				end()
+			}
+		})
+	}
+	if n.copier != nil {
+		running.Go(func() {
+			if err := n.copier.serve(ctx, n.faces[copyFace]); err != nil {
+				n.log.Error("a listener has ended", "at", n.faces[copyFace].Addr().String(), "error", err)
 				end()
 			}
 		})

@@ -45,6 +45,9 @@ func site(c *config.NodeFile) (remote.Site, error) {
 		Name: c.Name, Addresses: c.Portal.Addresses, Port: c.Portal.Port(),
 		SSH: remote.SiteSSH{Port: c.SSH.Port, User: c.SSH.User, AuthorizedKeys: c.SSH.AuthorizedKeys, HostKeys: c.SSH.HostKeys, Program: program},
 	}
+	if len(c.Datasets) > 0 {
+		s.Datasets, s.Replicate = roots(c), copySocket(c)
+	}
 	if len(s.Addresses) > 0 {
 		return s, nil
 	}

@@ -45,6 +45,18 @@ func (c *Client) Sync(ctx context.Context, host, reason string) (Answer, error) 
 	return c.post(ctx, "sync", Request{Host: host, Reason: reason})
 }
 
+// SyncAccepting is Sync, and lets through what the guards find: a person has
+// looked at it.
+func (c *Client) SyncAccepting(ctx context.Context, host, reason string) (Answer, error) {
+	return c.post(ctx, "sync", Request{Host: host, Reason: reason, Accept: true})
+}
+
+// Rollback puts an older generation of the copy into force.
+func (c *Client) Rollback(ctx context.Context, to uint64, reason string) (r Rolled, err error) {
+	err = c.Ask(ctx, http.MethodPost, "rollback", Request{To: to, Reason: reason}, &r)
+	return r, err
+}
+
 func (c *Client) post(ctx context.Context, path string, q Request) (a Answer, err error) {
 	err = c.Ask(ctx, http.MethodPost, path, q, &a)
 	return a, err

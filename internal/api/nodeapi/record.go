@@ -23,14 +23,31 @@ type Transition struct {
 // Sync is one line of the Sync History (EPMM guide, Step 5), as GET
 // /ha/v1/sync-history gives them, the oldest first.
 type Sync struct {
-	At     time.Time `json:"at"`
-	From   string    `json:"from"`
-	Result string    `json:"result"` // Success, or Failed: why
+	At         time.Time  `json:"at"` // when it was over: Completed
+	Started    time.Time  `json:"started,omitzero"`
+	From       string     `json:"from"`
+	By         string     `json:"by,omitempty"`         // who asked for it; empty: the schedule
+	Result     string     `json:"result"`               // Success, Failure, Refused: version, Skipped: overlap, …
+	Detail     string     `json:"detail,omitempty"`     // "no changes", or why not
+	Generation uint64     `json:"generation,omitempty"` // that is in force since
+	Tasks      []SyncTask `json:"tasks,omitempty"`
+}
+
+// Duration gives how long it took.
+func (s Sync) Duration() Span {
+	if s.Started.IsZero() {
+		return 0
+	}
+	return Span(s.At.Sub(s.Started))
 }
 
 // Success is the Result of a sync in which every task has completed (EPMM guide,
 // Last Sync Status).
 const Success = "Success"
+
+// Overlap is the Result of a sync that did not begin, for the last one still
+// ran.
+const Overlap = "Skipped: overlap"
 
 // Sent says to whom a test mail went.
 type Sent struct {

@@ -7,6 +7,8 @@ type Request struct {
 	Enable   *bool             `json:"enable,omitempty"`   // ha, client-connection, pause
 	Mode     string            `json:"mode,omitempty"`     // ha: primary, secondary, empty: as before
 	Host     string            `json:"host,omitempty"`     // sync
+	Accept   bool              `json:"accept,omitempty"`   // sync: a person has looked at what the guards found
+	To       uint64            `json:"to,omitempty"`       // rollback: the generation; 0: the one before
 	Settings map[string]string `json:"settings,omitempty"` // settings, by name
 	Reaches  string            `json:"reaches,omitempty"`  // agents/ID: the node that it reaches
 	Reason   string            `json:"reason,omitempty"`   // for the history

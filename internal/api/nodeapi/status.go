@@ -11,31 +11,34 @@ const Version = 1
 
 // Status is how a node is, as GET /ha/v1/status gives it.
 type Status struct {
-	Version  int       `json:"version"` // of this document: 1
-	Name     string    `json:"name"`
-	Enabled  bool      `json:"high_availability"`
-	Mode     ha.Mode   `json:"mode"`            // what it is cast for
-	Shown    ha.Mode   `json:"shown,omitempty"` // what a person set while disabled
-	State    ha.State  `json:"state"`
-	Why      string    `json:"why"`   // of NotAvailable, in a word
-	Phase    ha.Phase  `json:"phase"` // where it stands within its state
-	Since    time.Time `json:"since"` // of the phase
-	Profile  ha.Safety `json:"profile"`
-	Epoch    uint64    `json:"epoch"`
-	Served   uint64    `json:"served"`
-	Seen     uint64    `json:"seen"`
-	Misses   int       `json:"misses"`
-	Paused   bool      `json:"paused"`
-	Broken   string    `json:"broken,omitempty"` // why it decides nothing
-	Peer     PeerNow   `json:"peer"`
-	App      AppNow    `json:"application"`
-	Door     DoorNow   `json:"client_connection"`
-	Warnings []string  `json:"warnings"`
-	LastSync *Sync     `json:"last_sync"`
-	Loss     Loss      `json:"loss"`   // what a promotion of this node may cost now
-	Fronts   []Opinion `json:"fronts"` // what they have called here; it decides nothing by itself
-	Agents   *Agents   `json:"agents,omitempty"`
-	Mind     string    `json:"mind"` // one sentence: what would happen now
+	Version  int        `json:"version"` // of this document: 1
+	Name     string     `json:"name"`
+	Enabled  bool       `json:"high_availability"`
+	Mode     ha.Mode    `json:"mode"`            // what it is cast for
+	Shown    ha.Mode    `json:"shown,omitempty"` // what a person set while disabled
+	State    ha.State   `json:"state"`
+	Why      string     `json:"why"`   // of NotAvailable, in a word
+	Phase    ha.Phase   `json:"phase"` // where it stands within its state
+	Since    time.Time  `json:"since"` // of the phase
+	Profile  ha.Safety  `json:"profile"`
+	Epoch    uint64     `json:"epoch"`
+	Served   uint64     `json:"served"`
+	Seen     uint64     `json:"seen"`
+	Misses   int        `json:"misses"`
+	Paused   bool       `json:"paused"`
+	Broken   string     `json:"broken,omitempty"` // why it decides nothing
+	Peer     PeerNow    `json:"peer"`
+	App      AppNow     `json:"application"`
+	Door     DoorNow    `json:"client_connection"`
+	Warnings []string   `json:"warnings"`
+	LastSync *Sync      `json:"last_sync"`
+	Sync     *SyncNow   `json:"sync"` // the one that runs
+	Schedule Schedule   `json:"schedule"`
+	Taken    *SyncTaken `json:"taken,omitempty"`
+	Loss     Loss       `json:"loss"`   // what a promotion of this node may cost now
+	Fronts   []Opinion  `json:"fronts"` // what they have called here; it decides nothing by itself
+	Agents   *Agents    `json:"agents,omitempty"`
+	Mind     string     `json:"mind"` // one sentence: what would happen now
 }
 
 // PeerNow is what is known of the peer.

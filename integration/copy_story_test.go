@@ -1,0 +1,182 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
+	"github.com/understudy-ha/understudy/internal/ha"
+)
+
+// copies gives a member an sshd and a tree of files that is replicated, before
+// it is started.
+func (m *member) copies(t *testing.T) {
+	t.Helper()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	newHostKey(t, home)
+	port := freePort(t)
+	startSSHD(t, home, port)
+	m.more += fmt.Sprintf(`portal: {listen: %q}
+ssh: {port: %d, user: %s, authorized_keys: %s/.ssh/authorized_keys, host_keys: [%s/host.pub]}
+datasets:
+  - {name: files, type: files, path: %s, exclude: [node.conf]}
+`, loopback(freePort(t)), port, me.Username, home, home, m.tree())
+}
+
+func (m *member) tree() string { return filepath.Join(m.dir, "app") }
+
+func (m *member) put(files map[string]string) {
+	m.t.Helper()
+	for name, text := range files {
+		path := filepath.Join(m.tree(), name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			m.t.Fatal(err)
+		}
+		write(m.t, path, text)
+	}
+}
+
+// has says what a file of the tree holds, "-" if it is not there.
+func (m *member) has(name string) string {
+	text, err := os.ReadFile(filepath.Join(m.tree(), name))
+	if err != nil {
+		return "-"
+	}
+	return string(text)
+}
+
+func (m *member) expect(files map[string]string) {
+	m.t.Helper()
+	for name, want := range files {
+		if got := m.has(name); got != want {
+			m.t.Errorf("%s: %s is %.80q, want %.80q", m.name, name, got, want)
+		}
+	}
+}
+
+// startCopying runs a pair that trusts one another and copies files; core1 is
+// Active.
+func startCopying(t *testing.T) (core1, core2 *member) {
+	t.Helper()
+	core1, core2 = newMembers(t)
+	for _, m := range []*member{core1, core2} {
+		m.copies(t)
+		m.put(map[string]string{"node.conf": m.name})
+	}
+	for _, m := range []*member{core1, core2} {
+		m.start()
+		m.say(0, hurry...)
+	}
+	core2.trusts("", core1.trusts("", "", "invite"), "add")
+	core1.say(0, "ha", "enable", "--mode", "primary")
+	core2.say(0, "ha", "enable", "--mode", "secondary")
+	core1.await(ha.Active)
+	core2.await(ha.Standby)
+	return core1, core2
+}
+
+// TestStoryFilesSurviveFailoverAndFailback is the whole way of an application's
+// files: copied, served by the Secondary after the Primary's death, written
+// there, and brought back by a person.
+func TestStoryFilesSurviveFailoverAndFailback(t *testing.T) {
+	t.Parallel()
+	core1, core2 := startCopying(t)
+	core1.put(map[string]string{"devices/1": "one", "devices/2": "two", "big": strings.Repeat("b", 3<<20)})
+	said := core2.say(0, "sync", "core1")
+	if !strings.Contains(said, "Result: Success") || !strings.Contains(said, "verify files") {
+		t.Errorf("sync said:\n%s", said)
+	}
+	core2.expect(map[string]string{"devices/1": "one", "devices/2": "two", "node.conf": "core2"})
+	if said := core1.say(0, "status"); !strings.Contains(said, "core2 took this node's data") {
+		t.Errorf("status of core1:\n%s", said)
+	}
+	if said := core1.say(4, "sync", "core2"); !strings.Contains(said, "only a Standby replicates") {
+		t.Errorf("the Active said:\n%s", said)
+	}
+	core1.put(map[string]string{"devices/3": "three"})
+	if said := core2.say(0, "sync", "core1"); !strings.Contains(said, "1 files") {
+		t.Errorf("sync said:\n%s", said)
+	}
+	if said := core2.say(0, "sync", "core1"); !strings.Contains(said, "no changes") || strings.Contains(said, "transfer") {
+		t.Errorf("sync said:\n%s", said)
+	}
+	core1.put(map[string]string{"devices/4": "never copied"})
+	before := core2.status()
+	if len(before.Schedule.Next) != 3 || before.Loss.At.IsZero() || before.Loss.Generation != 2 {
+		t.Errorf("status: %s", asJSON(before))
+	}
+	core1.die()
+	core2.await(ha.Active)
+	core2.expect(map[string]string{"devices/3": "three", "devices/4": "-", "node.conf": "core2"})
+	all := historyOf(core2)
+	if last := all[len(all)-1]; !strings.Contains(last.Loss, "generation 2") {
+		t.Errorf("the promotion tells no loss: %s", asJSON(last))
+	}
+	core2.say(4, "sync", "core1") // it serves
+	core2.put(map[string]string{"devices/1": "written on core2", "devices/5": "new on core2"})
+
+	core1.start()
+	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
+	core1.say(0, "mode", "secondary")
+	core1.await(ha.Standby)
+	core1.say(0, "sync", "core2")
+	want := map[string]string{"devices/1": "written on core2", "devices/3": "three", "devices/4": "-", "devices/5": "new on core2", "node.conf": "core1"}
+	core1.expect(want)
+	core1.say(0, "mode", "primary", "--yes")
+	core2.awaits("stepped down", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
+	core2.say(0, "mode", "secondary")
+	core2.await(ha.Standby)
+	core2.say(0, "sync", "core1")
+	want["node.conf"] = "core2"
+	core2.expect(want)
+	if said := core2.say(0, "sync-history"); strings.Count(said, "Completed: ") < 4 || !strings.Contains(said, "Duration: ") {
+		t.Errorf("the Sync History:\n%s", said)
+	}
+}
+
+// TestStoryASyncIsRefusedAndRolledBack: guards and a person's word, and the way
+// back to an older generation.
+func TestStoryASyncIsRefusedAndRolledBack(t *testing.T) {
+	t.Parallel()
+	core1, core2 := startCopying(t)
+	core1.put(map[string]string{"a": "1"})
+	for i := range 400 {
+		core1.put(map[string]string{fmt.Sprintf("many/%d", i): "x"})
+	}
+	core2.say(0, "sync", "core1")
+	core1.put(map[string]string{"a": "encrypted by a virus"})
+	core2.say(0, "sync", "core1")
+	core2.say(0, "pause")
+	if said := core2.say(0, "rollback", "--yes"); !strings.Contains(said, "Generation 1 is in force") {
+		t.Errorf("rollback said:\n%s", said)
+	}
+	core2.expect(map[string]string{"a": "1"})
+	core2.say(0, "unpause")
+	if err := os.RemoveAll(filepath.Join(core1.tree(), "many")); err != nil {
+		t.Fatal(err)
+	}
+	if said := core2.say(4, "sync", "core1"); !strings.Contains(said, "Refused: guard") || !strings.Contains(said, "--accept-deletions") {
+		t.Errorf("sync said:\n%s", said)
+	}
+	core2.expect(map[string]string{"many/1": "x"})
+	core2.say(0, "sync", "core1", "--accept-deletions")
+	core2.expect(map[string]string{"many/1": "-", "a": "encrypted by a virus"})
+
+	core1.engine.signal(syscall.SIGKILL)
+	core2.await(ha.Active)
+}

@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	slashes "path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// NodeDataset is one thing that is replicated. Which keys it has depends on its
+// type.
+type NodeDataset struct {
+	Name     string
+	Type     DatasetType
+	Disabled bool     // enabled: false; the other node may have it all the same
+	Path     string   // files: the folder
+	Exclude  []string // files: patterns of what belongs to this node and never travels
+	Volatile []string // files: patterns of what may change while it is copied
+}
+
+// DatasetType is how a dataset is copied.
+type DatasetType string
+
+// FilesDataset is a tree of files.
+const FilesDataset DatasetType = "files"
+
+// datasetKeys gives, for each type, the keys it needs and those it may have
+// besides name, type and enabled.
+var datasetKeys = map[DatasetType]struct{ needs, may []string }{
+	FilesDataset: {needs: []string{"path"}, may: []string{"exclude", "volatile"}},
+}
+
+// readDatasets reads the list of datasets. The order is not one of importance:
+// databases are copied before files.
+func (n *NodeFile) readDatasets(v value) {
+	list(func(v value) {
+		d, given := NodeDataset{}, map[string]bool{}
+		enabled := true
+		all := keys{
+			"name": text(&d.Name), "type": datasetType(&d.Type), "enabled": flag(&enabled),
+			"path": d.readPath, "exclude": texts(&d.Exclude), "volatile": texts(&d.Volatile),
+		}
+		for key, reads := range all {
+			all[key] = func(v value) {
+				given[key] = true
+				reads(v)
+			}
+		}
+		all.read(v)
+		d.Disabled = !enabled
+		d.check(v, given)
+		n.Datasets = append(n.Datasets, d)
+	})(v)
+}
+
+// datasetType reads one of the types that there are.
+func datasetType(to *DatasetType) take {
+	return func(v value) {
+		words := []DatasetType{}
+		for word := range datasetKeys {
+			words = append(words, word)
+		}
+		slices.Sort(words)
+		choice(to, words...)(v)
+	}
+}
+
+func (d *NodeDataset) readPath(v value) {
+	if text(&d.Path)(v); d.Path == "" {
+		return
+	}
+	if !filepath.IsAbs(d.Path) || filepath.Clean(d.Path) != d.Path || d.Path == "/" {
+		v.fault("path must be absolute, without . or .. and not /, like /srv/app; not %s", d.Path)
+	}
+}
+
+// check tells what is missing, and what the type has no use for.
+func (d *NodeDataset) check(v value, given map[string]bool) {
+	if d.Name == "" {
+		v.fault("name is missing: what this dataset is called on both nodes")
+	} else if why := CheckName(d.Name); why != "" {
+		v.fault("%s", why)
+	}
+	known, typed := datasetKeys[d.Type]
+	if !given["type"] {
+		v.fault("type is missing: how the dataset %s is copied, like files", d.Name)
+	}
+	if !typed {
+		return
+	}
+	for _, key := range known.needs {
+		if !given[key] {
+			v.fault("%s is missing: a dataset of type %s needs it", key, d.Type)
+		}
+	}
+	for key := range given {
+		if !slices.Contains(append(append([]string{"name", "type", "enabled"}, known.needs...), known.may...), key) {
+			v.fault("a dataset of type %s has no %s", d.Type, key)
+		}
+	}
+	for _, one := range append(slices.Clone(d.Exclude), d.Volatile...) {
+		if one == "" || slashes.IsAbs(one) || slashes.Clean(one) != one || strings.HasPrefix(one, "..") || strings.ContainsAny(one, "[]\\\n") || strings.Contains(one, "**") {
+			v.fault("%q is no pattern: it has to be a path from the dataset's folder, in which * and ? stand for letters of one name, like cache/*.tmp", one)
+		}
+	}
+}
+
+// checkDatasets gives what is wrong with the datasets together.
+func (n *NodeFile) checkDatasets() (f Faults) {
+	for i, d := range n.Datasets {
+		at := fmt.Sprintf("datasets/%d", i)
+		for _, other := range n.Datasets[:i] {
+			switch {
+			case d.Name != "" && d.Name == other.Name:
+				f.Add(at+"/name", "two datasets are called %s", d.Name)
+			case d.Path != "" && other.Path != "" && (under(d.Path, other.Path) || under(other.Path, d.Path)):
+				f.Add(at+"/path", "%s and %s lie in one another; each dataset has a folder of its own", d.Path, other.Path)
+			}
+		}
+		if d.Path != "" && (under(n.DataDir, d.Path) || under(d.Path, n.DataDir)) {
+			f.Add(at+"/path", "%s and data_dir lie in one another: what belongs to this node would travel", d.Path)
+		}
+	}
+	if len(n.Datasets) > 0 && n.Portal.Listen == "" {
+		f.Add("datasets", "datasets need portal: {listen: …} and two nodes that trust one another: the stand-by fetches them over SSH with exchanged keys")
+	}
+	return f
+}
+
+func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -144,8 +144,9 @@ func (p *Postgres) restore(ctx context.Context, s pgServer, into, dump string) e
 	err = program{
 		line: []string{p.tool("pg_restore", s), "--exit-on-error", "--jobs=" + strconv.Itoa(p.Jobs), "--no-password", "--dbname=" + into, dump},
 		env:  env,
+		hush: []string{"CONTEXT:", "DETAIL:", "Command was:"},
 	}.run(ctx)
-	if err != nil && strings.Contains(err.Error(), "does not exist") {
+	if err != nil && strings.Contains(err.Error(), "ERROR:") && strings.Contains(err.Error(), "does not exist") {
 		return fmt.Errorf("%w; roles, tablespaces and extensions are not part of a database: make on this node what is missing", err)
 	}
 	return err

@@ -392,6 +392,9 @@ func TestPostgresWhatCannotBeRestoredIsRefused(t *testing.T) {
 		_, err := sink.Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o, Source: "core1"})
 		t.Log(name, err)
 		wantError(t, err, tt.want)
+		if strings.Contains(err.Error(), "CONTEXT") {
+			t.Errorf("%s: the error tells rows", name)
+		}
 		var refused *Refused
 		if got := errors.As(err, &refused); got != (name == "another major") {
 			t.Errorf("%s: refused %v", name, got)

@@ -25,6 +25,10 @@ type program struct {
 	in   io.Reader
 	out  io.Writer // nil: what it says there is kept with its errors
 
+	// What it says of its errors is told but for lines with these beginnings, which
+	// quote the application's data; or, if there are any, only those with others.
+	hush, only []string
+
 	// A file system that must not be filled by it; empty: it writes nothing here.
 	roomIn string
 }
@@ -70,10 +74,24 @@ func (p program) run(ctx context.Context) error {
 		return fmt.Errorf("%s was ended: %w", name, context.Cause(ctx))
 	case err == nil:
 		return nil
-	case len(said.text) == 0:
-		return fmt.Errorf("%s: %w", name, err)
 	}
-	return fmt.Errorf("%s: %w: %q", name, err, strings.TrimSpace(string(said.text)))
+	if text := p.told(string(said.text)); text != "" {
+		return fmt.Errorf("%s: %w: %q", name, err, text)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// told gives what may be told of what a program said.
+func (p program) told(said string) string {
+	var lines []string
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		begins := func(with string) bool { return strings.HasPrefix(line, with) }
+		if line != "" && !slices.ContainsFunc(p.hush, begins) && (len(p.only) == 0 || slices.ContainsFunc(p.only, begins)) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // watchRoom ends what fills a file system.

@@ -87,6 +87,13 @@ func (l *load) run(pause time.Duration, path string, kinds []kind) {
 	}
 }
 
+// taken gives the answers so far.
+func (l *load) taken() []answer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.answers)
+}
+
 // end ends the load, waits for the last answer and gives all.
 func (l *load) end() []answer {
 	select {

@@ -94,6 +94,7 @@ type member struct {
 	engine                 *process
 	client                 *nodeapi.Client
 	more                   string // further lines of node.yaml
+	lists                  string // further lines of its app
 }
 
 func (m *member) Name() string { return m.name }
@@ -168,8 +169,8 @@ app:
   start_timeout: 10s
   start: [%q, sample, start, %q, "%d", %s]
   stop: [%q, sample, stop, %q]
-client_connection: {listen: "%s", forward: "%s"}
-%s`, m.name, m.pages, m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.door, loopback(m.app), m.more))
+%sclient_connection: {listen: "%s", forward: "%s"}
+%s`, m.name, m.pages, m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
 	cmd := exec.Command(understudy, "node", "--config", file)
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	m.engine = run(m.t, cmd)

@@ -166,6 +166,8 @@ func holdSupported(p Plan, w World) Item {
 	for _, name := range slices.Sorted(maps.Keys(w.Routers)) {
 		if r := w.Routers[name]; r.Held {
 			return fail("Release it first: understudy release, or by the command of upgrade.yaml.", "%s is held already%s", name, after(" by ", r.Owner))
+		} else if r.Refuses != "" {
+			return fail("Correct that first.", "%s cannot be held: %s", name, r.Refuses)
 		} else if r.Target == "" {
 			return fail("Correct upgrade.yaml.", "%s does not say what would be held", name)
 		}

@@ -174,6 +174,9 @@ func (h *haproxyRouter) Look(ctx context.Context) Router {
 	}
 	r.Target = "backend " + h.backend + " at " + h.at + ": " + words(names)
 	r.Said = words(said)
+	if !r.Held {
+		r.Refuses = unsafeHold(servers)
+	}
 	return r
 }
 

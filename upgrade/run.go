@@ -306,8 +306,12 @@ func (r *Runner) back(ctx context.Context, c *Course) error {
 func (r *Runner) pause(ctx context.Context, began time.Time) bool {
 	every := r.Poll
 	if every == 0 {
-		every = 50 * time.Millisecond
-		if waited := r.Clock().Sub(began); waited > 10*time.Second {
+		switch waited := r.Clock().Sub(began); {
+		case waited < 200*time.Millisecond:
+			every = 10 * time.Millisecond
+		case waited < 10*time.Second:
+			every = 50 * time.Millisecond
+		default:
 			every = 250 * time.Millisecond
 		}
 	}

@@ -46,7 +46,9 @@ func (m maker) swap(name, from, to string) []Step {
 			Do:   one(from, DoSecondary, ""),
 			Undo: func(v View) []Deed { return m.backTo(v, from) },
 			Undone: func(v View) Verdict {
-				return all(ownState(v, from, Active), routers(v, "on "+from, m.sentTo(from)))
+				return all(ownState(v, from, Active), routers(v, "on "+from, func(r Router, v View) bool {
+					return r.Serving == from || m.sentTo(from)(r, v)
+				}))
 			},
 		},
 		Step{
@@ -197,13 +199,17 @@ func (m maker) send(v View, node string) (deeds []Deed) {
 	return deeds
 }
 
-// backTo gives the role back to the node that had it, then the clients, and lets
-// those go on that wait.
+// backTo gives the role back to the node that had it, opens its door, and then
+// sends clients there. Those that wait at its door's fronts wait until the freeze
+// itself is undone.
 func (m maker) backTo(v View, node string) []Deed {
-	if !ownState(v, node, Active).OK {
+	switch {
+	case !ownState(v, node, Active).OK:
 		return []Deed{{On: node, Do: DoPrimary}}
+	case v.Nodes[node].Door == Disabled:
+		return []Deed{{On: node, Do: DoOpen}}
 	}
-	return append(m.send(v, node), eachRouter(DoThaw, func(r Router, _ View) bool { return r.Frozen && r.Serving == node })(v)...)
+	return m.send(v, node)
 }
 
 // freezeOn lets requests to a node wait.

@@ -112,9 +112,10 @@ type Router struct {
 	Serving string            `json:"serving,omitempty"`
 	Order   []string          `json:"order,omitempty"`
 	Epoch   uint64            `json:"epoch,omitempty"`
-	Nodes   map[string]string `json:"nodes,omitempty"` // state of each, as it reads it
-	Said    string            `json:"said,omitempty"`  // what it is like, in its own words
-	Target  string            `json:"target"`          // what exactly is held: kept in the pins
+	Nodes   map[string]string `json:"nodes,omitempty"`   // state of each, as it reads it
+	Refuses string            `json:"refuses,omitempty"` // why it cannot be held now
+	Said    string            `json:"said,omitempty"`    // what it is like, in its own words
+	Target  string            `json:"target"`            // what exactly is held: kept in the pins
 }
 
 // Deed is one thing that is done to a node or a router.

@@ -33,7 +33,7 @@ func startNames(t *testing.T) (s *sidecar, core1, core2 *child, at string) {
 	core1, core2 = pair(t)
 	at = loopback(freePort(t))
 	s = newSidecar(t, plan{nodes: []node{core1, core2}, names: map[string]string{"core1": "192.0.2.10", "core2": "192.0.2.11"}}, fmt.Sprintf(
-		"dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 60s, ttl_ramp: 1s}]}]}", at))
+		"dns: {listen: [%q], rate: {exempt: [127.0.0.0/8]}, zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 60s, ttl_ramp: 1s}]}]}", at))
 	write(t, filepath.Join(filepath.Dir(s.file), "example.com.zone"), zoneText)
 	s.start()
 	s.expectServing("core1")
@@ -175,30 +175,44 @@ func TestStatusShowsPools(t *testing.T) {
 	}
 }
 
+// Process after process takes the place of the one before, under queries all
+// the time.
 func TestTheNextProcessTakesTheNameServerOverAndNoQueryIsLost(t *testing.T) {
 	t.Parallel()
+	times := 3
+	if soak() {
+		times = 60
+	}
 	s, core1, _, at := startNames(t)
 	core1.Kill()
 	s.expectServing("core2")
+	await(t, "the name server follows", func() bool { return dig(t, at, "mdm.example.com") == "192.0.2.11" })
 	asked, lost := asking(t, at, "192.0.2.11")
-
-	next := *s.front
-	next.log = new(output)
-	cmd := exec.Command(understudy, "sidecar", "--config", s.file, "--replace")
-	cmd.Stdout, cmd.Stderr = next.log, next.log
-	next.process = run(t, cmd)
-	if code := s.end(t); code != 0 {
-		t.Errorf("the old process ended with %d", code)
+	now := s.front
+	for i := range times {
+		next := *now
+		next.log = new(output)
+		cmd := exec.Command(understudy, "sidecar", "--config", s.file, "--replace")
+		cmd.Stdout, cmd.Stderr = next.log, next.log
+		next.process = run(t, cmd)
+		if code := now.end(t); code != 0 {
+			t.Fatalf("replace %d: the old process ended with %d:\n%s", i, code, now.log.tail(10))
+		}
+		await(t, "the new process answers its API", func() bool {
+			if !next.up() {
+				t.Fatalf("replace %d: the new process ended:\n%s", i, next.log.tail(10))
+			}
+			g, err := next.api.Group(context.Background(), "mdm")
+			return err == nil && g.Serving == "core2" && strings.Contains(next.log.String(), "the sidecar watches")
+		})
+		before := asked.Load()
+		await(t, "it answers queries", func() bool { return asked.Load() > before+20 })
+		if n := lost.Load(); n > 0 {
+			t.Fatalf("replace %d: %d of %d queries were lost, or answered otherwise:\n%s", i, n, asked.Load(), next.log.tail(10))
+		}
+		now = &next
 	}
-	await(t, "the new process answers its API", func() bool {
-		g, err := next.api.Group(context.Background(), "mdm")
-		return err == nil && g.Serving == "core2" && strings.Contains(next.log.String(), "the sidecar watches")
-	})
-	before := asked.Load()
-	await(t, "it answers queries", func() bool { return asked.Load() > before+20 })
-	if n := lost.Load(); n > 0 {
-		t.Errorf("%d of %d queries were lost, or answered otherwise:\n%s", n, asked.Load(), next.log.tail(10))
-	}
+	t.Logf("%d replaces, %d queries, none lost", times, asked.Load())
 }
 
 // asking asks for mdm.example.com all the time and counts, until the test ends.
@@ -214,6 +228,9 @@ func asking(t *testing.T, at, want string) (asked, lost *atomic.Int64) {
 			reply, _, err := client.Exchange(query, at)
 			if asked.Add(1); err != nil || len(reply.Answer) != 1 || reply.Answer[0].(*dns.A).A.String() != want {
 				lost.Add(1)
+				if ctx.Err() == nil {
+					t.Logf("query %d: %v, %v", asked.Load(), err, reply)
+				}
 			}
 		}
 	}()

@@ -300,11 +300,14 @@ func (e *Etcd) heardVotes(events []*clientv3.Event, whole bool) {
 // hearOurs takes note whether etcd has what we say of a group. It is called with
 // mu held.
 func (c *chorus) hearOurs(group string, same bool) {
-	if _, ours := c.ours[group]; ours && !same {
-		c.lost[group] = c.lost[group]
-		return
+	_, ours := c.ours[group]
+	_, noted := c.lost[group]
+	switch {
+	case !ours || same:
+		delete(c.lost, group)
+	case !noted:
+		c.lost[group] = false
 	}
-	delete(c.lost, group)
 }
 
 func voteOf(group string, event *clientv3.Event) (v ha.Vote, ok bool) {

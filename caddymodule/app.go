@@ -46,6 +46,7 @@ type App struct {
 	herald  *herald
 	// consoles are the handlers that show these groups.
 	consoles []*Console
+	untell   func()      // ends what tells the nodes' engines
 	tidy     *time.Timer // gives back memory after the start
 }
 
@@ -115,6 +116,10 @@ func (a *App) Start() error {
 			return err
 		}
 	}
+	if a.untell, err = a.openCourier(); err != nil {
+		_ = a.Stop()
+		return err
+	}
 	a.tidy = time.AfterFunc(15*time.Second, debug.FreeOSMemory) // a third of what a thousand groups hold is left from loading them
 	return nil
 }
@@ -125,6 +130,10 @@ func (a *App) Stop() error {
 	if a.herald != nil {
 		a.herald.stop()
 		a.herald = nil
+	}
+	if a.untell != nil {
+		a.untell()
+		a.untell = nil
 	}
 	if a.tidy != nil {
 		a.tidy.Stop()

@@ -70,6 +70,7 @@ type route struct {
 	closed     atomic.Uint64 // connections closed at a failover
 
 	mu      sync.Mutex // guards the fields below
+	arrived bool       // the serving node has been Active since it was chosen
 	servers map[string]*server
 	address map[string]string // by node: host:port for traffic
 
@@ -101,9 +102,10 @@ func (r *route) tell(s ha.Situation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.choice.Load()
+	promotes := r.promotes(s, old)
 	next := &choice{
 		node: s.Target, queue: s.Queue, reason: s.Decision.Reason,
-		hopeless: s.Decision.Verb == ha.Wait && s.Traffic.Serving != "" && s.View.Of(s.Traffic.Serving).Down(),
+		hopeless: s.Decision.Verb == ha.Wait && s.Traffic.Serving != "" && s.View.Of(s.Traffic.Serving).Down() && !promotes,
 		frozen:   frozen(s),
 		changed:  make(chan struct{}),
 	}
@@ -130,6 +132,19 @@ func (r *route) tell(s ha.Situation) {
 	if leaves && old.node != next.node {
 		r.closed.Add(uint64(old.serving.close()))
 	}
+}
+
+// promotes says whether the serving node has just been chosen and may still be
+// starting its application: its pages say NotAvailable meanwhile, and requests
+// wait for it. The caller holds r.mu.
+func (r *route) promotes(s ha.Situation, old *choice) bool {
+	if s.Target != old.node {
+		r.arrived = false
+	}
+	if s.View.Of(s.Traffic.Serving).Last.State == ha.Active {
+		r.arrived = true
+	}
+	return !r.arrived && s.Traffic.Left != "" && s.At.Sub(s.Traffic.Since) < s.Rules.PromotionTime
 }
 
 // server gives the open server of a node, the old choice's if it is the same.

@@ -323,3 +323,44 @@ func BenchmarkPolicy(b *testing.B) {
 		p.Select(pool, r, nil)
 	}
 }
+
+func TestRequestsWaitForANodeThatIsStillPromotedAndNotForOneThatFailsLater(t *testing.T) {
+	t.Parallel()
+	r := routeTo("core1")
+	t.Cleanup(r.stop)
+	begun := time.Unix(1_800_000_000, 0)
+	moved := func(state ha.State, after time.Duration) ha.Situation {
+		return situation("core2", func(s *ha.Situation) {
+			s.At, s.Rules = begun.Add(after), ha.DefaultRules()
+			s.Traffic.Left, s.Traffic.Since = "core1", begun
+			s.View = ha.View{}.Keep(s.Traffic.Order, nil)
+			for range s.Rules.Fall {
+				s.View = s.View.Observe(ha.Reading{Node: "core2", State: state, At: s.At}, "core2", s.Rules.Fall)
+			}
+			if state == ha.NotAvailable {
+				s.Decision = ha.Decision{Verb: ha.Wait, Reason: ha.LastInOrder, Row: 6}
+			}
+		})
+	}
+	for _, step := range []struct {
+		state    ha.State
+		after    time.Duration
+		hopeless bool
+	}{
+		{ha.Standby, 0, false},
+		{ha.NotAvailable, time.Second, false}, // its application starts
+		{ha.NotAvailable, 121 * time.Second, true},
+		{ha.Active, 130 * time.Second, false},
+		{ha.NotAvailable, 131 * time.Second, true},
+	} {
+		r.tell(moved(step.state, step.after))
+		if got := r.choice.Load().hopeless; got != step.hopeless {
+			t.Errorf("%v after %v: hopeless %t", step.state, step.after, got)
+		}
+	}
+	r.tell(moved(ha.Active, time.Second))
+	r.tell(moved(ha.NotAvailable, 2*time.Second))
+	if !r.choice.Load().hopeless {
+		t.Error("it was Active and fails soon after: nobody may wait for it")
+	}
+}

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -89,6 +90,8 @@ type member struct {
 
 	name, peer, dir        string
 	pages, peerPages, door string
+	portal                 string // empty: none
+	seen                   string // where fronts look for the pages; empty: at pages
 	app                    int
 	log                    *output
 	engine                 *process
@@ -98,7 +101,7 @@ type member struct {
 }
 
 func (m *member) Name() string { return m.name }
-func (m *member) URL() string  { return "http://" + m.pages }
+func (m *member) URL() string  { return cmp.Or(m.seen, "http://"+m.pages) }
 
 // newMembers prepares two nodes.
 func newMembers(t *testing.T) (core1, core2 *member) {
@@ -269,7 +272,7 @@ func (m *member) serves() string {
 func (m *member) page(page ha.Page) string {
 	m.t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(m.URL() + ha.Profile{}.Path(page))
+	resp, err := client.Get("http://" + m.pages + ha.Profile{}.Path(page))
 	if err != nil {
 		return "no answer"
 	}

@@ -22,7 +22,8 @@ func startTrusting(t *testing.T) (core1, core2 *member) {
 	t.Helper()
 	core1, core2 = newMembers(t)
 	for _, m := range []*member{core1, core2} {
-		m.more += fmt.Sprintf("portal: {listen: %q}\n", loopback(freePort(t)))
+		m.portal = loopback(freePort(t))
+		m.more += fmt.Sprintf("portal: {listen: %q}\n", m.portal)
 		m.start()
 		m.say(0, hurry...)
 	}
@@ -32,6 +33,21 @@ func startTrusting(t *testing.T) (core1, core2 *member) {
 	core1.await(ha.Active)
 	core2.await(ha.Standby)
 	return core1, core2
+}
+
+// trustedFront runs a front that both nodes trust.
+func trustedFront(t *testing.T, core1, core2 *member, probe map[string]string) *front {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "front.key")
+	flags := "--front-key " + key + " --name front1"
+	for _, m := range []*member{core1, core2} {
+		m.trusts(flags, m.trusts("", "", "invite", "--front"), "add")
+	}
+	return startFront(t, plan{
+		nodes: []node{core1, core2}, app: []string{"peer_key " + key}, probe: probe,
+		url:  map[string]string{"core1": "http://" + core1.door, "core2": "http://" + core2.door},
+		peer: map[string]string{"core1": "https://" + core1.portal, "core2": "https://" + core2.portal},
+	})
 }
 
 func (m *member) trust() string { return remote.Dir(filepath.Join(m.dir, "data")) }

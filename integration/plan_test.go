@@ -15,6 +15,7 @@ type plan struct {
 	nodes  []node            // in order of succession
 	manual []string          // nodes that only a person may choose
 	url    map[string]string // by node: where its traffic goes, if not where its pages are
+	peer   map[string]string // by node: where its engine listens; only with url
 	names  map[string]string // by node: the address that the name server answers; of a sidecar only
 	probe  map[string]string // what differs from quick
 	group  []string          // further lines of the group
@@ -87,6 +88,9 @@ func (p plan) writeGroup(say func(int, string, ...any)) {
 		}
 		say(3, "node %s %s%s {", n.Name(), traffic, manual)
 		say(4, "probe %s", n.URL())
+		if at := p.peer[n.Name()]; at != "" {
+			say(4, "peer %s", at)
+		}
 		say(3, "}")
 	}
 	say(3, "probe {")

@@ -73,7 +73,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/common":        {"caddymodule"},
 	"github.com/rogpeppe/go-internal":     {inTests},
 	"github.com/skeema/knownhosts":        {"internal/remote"},
-	"github.com/sony/gobreaker/v2":        {"probes", "internal/notify"},
+	"github.com/sony/gobreaker/v2":        {"probes", "internal/notify", "internal/remote"},
 	"github.com/spf13/cobra":              {"cmd", "caddymodule"},
 	"github.com/valyala/fasthttp":         {"probes"},
 	"github.com/wneessen/go-mail":         {"internal/notify"},

@@ -127,7 +127,7 @@ func TestAStoredTrafficSaysWhatAPersonCanRead(t *testing.T) {
 	next.Evidence = next.Evidence[1:]
 	got, err := json.Marshal(next)
 	want := `{"group":"core","epoch":8,"order":["core1","core2"],"serving":"core2","since":"2026-11-22T12:00:00Z","at":"2026-11-22T12:00:00Z","cause":"failed_over",` +
-		`"evidence":[{"node":"core2","state":"Standby","at":"2026-11-22T11:59:59.98Z","took":20000000}]}`
+		`"evidence":[{"node":"core2","state":"Standby","at":"2026-11-22T11:59:59.98Z","took":20000000}],"left":"core1"}`
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n got %s\nwant %s", err, got, want)
 	}

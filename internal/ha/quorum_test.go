@@ -132,7 +132,7 @@ func TestNoFailoverWithoutAMajorityThatReadsTheServingNodeDown(t *testing.T) {
 			}
 			return
 		}
-		proof := free.Row == 9 && rules.OnPromoted == ha.PromotedEpoch && rules.LeaseShared
+		proof := free.Row == 9 && rules.OnPromoted != ha.PromotedFollow && rules.LeaseShared
 		agreed := rules.Watchers <= 1 || (1+down)*2 > max(rules.Watchers, 1+watching)
 		switch late := now.Sub(v.Of(tr.Serving).DownAt) >= rules.Grace(); {
 		case agreed || proof:

@@ -25,6 +25,8 @@ type Traffic struct {
 	Evidence   []Reading         `json:"evidence,omitempty"` // the last reading of every node at that time
 	Hold       *Hold             `json:"hold,omitempty"`
 	NodeEpochs map[string]uint64 `json:"node_epochs,omitempty"` // the highest X-Understudy-Epoch seen of each node
+	Left       string            `json:"left,omitempty"`        // who served before Serving did
+	LeftEpoch  uint64            `json:"left_epoch,omitempty"`  // that node's epoch, as known when it was left: a later one is none of this decision's
 	QueueUntil time.Time         `json:"queue_until,omitzero"`  // every request waits until then: a planned swap's freeze
 
 	// Adrift is why the register does not bear this value out, empty while it
@@ -125,8 +127,10 @@ func (t Traffic) changed(cause Reason, v View, now time.Time) Traffic {
 
 // move gives a copy of t in which node serves.
 func (t Traffic) move(node string, cause Reason, v View, now time.Time) Traffic {
+	left := t.Serving
 	t = t.changed(cause, v, now)
 	t.Serving, t.Since, t.QueueUntil = node, now, time.Time{}
+	t.Left, t.LeftEpoch = left, max(t.NodeEpochs[left], v.Of(left).Last.Epoch)
 	return t
 }
 

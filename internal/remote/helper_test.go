@@ -105,6 +105,15 @@ func serveOn(t *testing.T, l net.Listener, trust *Trust, desk Desk) {
 	t.Cleanup(func() { s.Close(); <-done })
 }
 
+// listenOn answers trusted hosts at an address of its own, which it gives.
+func listenOn(t *testing.T, trust *Trust, desk Desk) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	serveOn(t, l, trust, desk)
+	return l.Addr().String()
+}
+
 func newFront(t *testing.T, name string) *Trust {
 	t.Helper()
 	f, err := OpenFront(filepath.Join(t.TempDir(), "front.key"), name)

@@ -41,6 +41,7 @@ type Sidecar struct {
 	socket  *desk
 	tcp     *desk // nil: not asked for
 	pages   *pages
+	told    func() // ends what tells the nodes' engines; nil: nobody is told
 	refused atomic.Bool
 	loaded  atomic.Int64 // Unix seconds
 	running sync.WaitGroup
@@ -186,6 +187,7 @@ func (s *Sidecar) change(ctx context.Context, p *parts, warnings []config.Remark
 		},
 		func(ctx context.Context) (commit, abort func(), err error) { return s.names.prepare(ctx, p) },
 		func(ctx context.Context) (commit, abort func(), err error) { return s.groups.prepare(ctx, p.plans) },
+		func(ctx context.Context) (commit, abort func(), err error) { return s.prepareCourier(ctx, p) },
 	} {
 		commit, abort, err := prepare(ctx)
 		if err != nil {
@@ -204,10 +206,11 @@ func (s *Sidecar) change(ctx context.Context, p *parts, warnings []config.Remark
 // may be in force from the first moment on, then the groups, then who asks for
 // them.
 func (s *Sidecar) commit(p *parts, commits []func()) {
-	speak, desks, gate, names, groups := commits[0], commits[1], commits[2], commits[3], commits[4]
+	speak, desks, gate, names, groups, courier := commits[0], commits[1], commits[2], commits[3], commits[4], commits[5]
 	s.scribe.stop() // it knows the old groups
 	speak()
 	groups()
+	courier()
 	gate()
 	names()
 	s.scribe.begin(p.renders)
@@ -226,6 +229,7 @@ func (s *Sidecar) close() {
 	s.gate.close()
 	s.names.close()
 	s.scribe.stop()
+	s.untell()
 	s.groups.close()
 	s.cancel()
 	s.running.Wait()

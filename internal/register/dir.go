@@ -25,6 +25,7 @@ const (
 	mostTraffic = 1 << 20         // bytes of a GROUP.traffic
 	mostName    = 200             // bytes of a group's name, so that every file name fits
 	lockWait    = 5 * time.Second // a holder needs milliseconds; a stopped one must not stop us
+	mostSaves   = 16              // at once: each needs a thread, and the disk writes as fast for a few
 	pollEvery   = 5 * time.Second // should the kernel's notice of a change ever fail to come
 )
 
@@ -33,6 +34,8 @@ const (
 // still work.
 type Dir struct {
 	path    string // absolute
+	files   statefile.Shared
+	turns   chan struct{} // a place for each Save under way
 	closing chan struct{}
 	gone    chan struct{} // closed when the goroutine has ended
 
@@ -55,6 +58,7 @@ func openDir(dir string, poll time.Duration) (*Dir, error) {
 	}
 	d := &Dir{
 		path:     path,
+		turns:    make(chan struct{}, mostSaves),
 		closing:  make(chan struct{}),
 		gone:     make(chan struct{}),
 		subjects: map[string]*subject{},

@@ -152,7 +152,7 @@ func (h *history) settle() error {
 		}
 		if size == 0 {
 			_ = h.file.Chmod(fileMode) // only its maker can, and its maker does
-			return statefile.SyncDir(h.file.Name())
+			return nil                 // the Traffic that is written next makes its name durable, too
 		}
 		if h.size, err = h.lastEnd(size); err != nil || h.size == size {
 			return err

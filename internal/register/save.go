@@ -29,6 +29,12 @@ func (d *Dir) Save(ctx context.Context, was uint64, t ha.Traffic) error {
 	if err != nil {
 		return fmt.Errorf("save traffic of %s: %w", t.Group, err)
 	}
+	select {
+	case d.turns <- struct{}{}:
+		defer func() { <-d.turns }()
+	case <-ctx.Done():
+		return fmt.Errorf("save traffic of %s: the %d before it have not ended: %w; see whether the disk of %s is overloaded", t.Group, mostSaves, ctx.Err(), d.path)
+	}
 	wait, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	unlock, err := statefile.Lock(wait, d.file(t.Group, lockFile), fileMode)
@@ -113,7 +119,7 @@ func (d *Dir) store(group string, missing ha.Traffic, line []byte) error {
 			return err
 		}
 	}
-	if err := statefile.Write(d.file(group, trafficFile), readable(line), fileMode); err != nil {
+	if err := d.files.Write(d.file(group, trafficFile), readable(line), fileMode); err != nil {
 		return err
 	}
 	if h.addLine(line) == nil { // what is missing now is added by the next Load or Save

@@ -3,8 +3,8 @@
 // written outlives a power cut; a lock that dies with its holder lets several
 // processes of one host take turns.
 //
-// Nothing here starts a goroutine or keeps a value: every function may be
-// called from anywhere at any time. Every error is an *fs.PathError that names
+// Nothing here starts a goroutine, and only a Shared keeps a value: everything
+// may be called from anywhere at any time. Every error is an *fs.PathError that names
 // the operation and the path that the caller gave, never a temporary one.
 package statefile
 
@@ -24,6 +24,11 @@ import (
 // ("sync directory of"), the new data is in place, but a power cut may bring
 // the old back.
 func Write(path string, data []byte, perm fs.FileMode) error {
+	return replace(path, data, perm, syncDir)
+}
+
+// replace is Write with a way to sync the directory in which path stands.
+func replace(path string, data []byte, perm fs.FileMode, sync func(dir *os.File, path string) error) error {
 	dir, err := os.Open(filepath.Dir(path)) // before anything moves: it must not fail later
 	if err != nil {
 		return fail("open directory of", path, err)
@@ -42,7 +47,7 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 		os.Remove(temp.Name())
 		return fail("rename", path, err)
 	}
-	return syncDir(dir, path)
+	return sync(dir, path)
 }
 
 func fill(temp *os.File, path string, data []byte, perm fs.FileMode) error {

@@ -18,9 +18,10 @@ type task struct {
 
 // Outcome is what a person is told of what they asked for.
 type Outcome struct {
-	Refused string // why not, empty: it is done or on its way
-	Later   bool   // again by itself when the phase has changed
-	Sync    bool   // a sync was to run
+	Refused string   // why not, empty: it is done or on its way
+	Later   bool     // again by itself when the phase has changed
+	Plan    []string // what would be done
+	Sync    bool     // a sync was to run
 }
 
 // step lets the machine take an event and does what it says.

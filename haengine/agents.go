@@ -28,11 +28,9 @@ type agents struct {
 
 // recallAgents reads the agents that were heard before.
 func (e *Engine) recallAgents() error {
-	if _, err := load(filepath.Join(e.Dir, agentsFile), &e.agents.names); err != nil {
-		return err
-	}
+	_, err := load(filepath.Join(e.Dir, agentsFile), &e.agents.names)
 	e.agents.panel = ha.NewPanel(e.agents.names)
-	return nil
+	return err
 }
 
 // panel gives how agents elect a node.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,9 +21,10 @@ import (
 // reaches. say gives what it says; empty is nothing.
 func (r *rig) sensors(n int, say func(sensor int) string) (stop func()) {
 	h := r.Control(func(*http.Request) string { return "agent" })
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
 	for i := range n {
-		go func() {
+		all.Go(func() {
 			timer := time.NewTimer(time.Duration(i) * 30 * time.Second / time.Duration(n))
 			for {
 				select {
@@ -39,8 +41,9 @@ func (r *rig) sensors(n int, say func(sensor int) string) (stop func()) {
 					}
 				}
 			}
-		}()
+		})
 	}
+	stop = func() { cancel(); all.Wait() }
 	r.t.Cleanup(stop)
 	return stop
 }

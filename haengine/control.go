@@ -47,6 +47,9 @@ func (e *Engine) Status() nodeapi.Status {
 		d.Warnings = append(d.Warnings, said)
 	}
 	d.Mind = mind(s, state, e.PeerName)
+	if d.Swap = e.swaps.now.Load(); d.Swap != nil && !d.Swap.Over() {
+		d.Mind = fmt.Sprintf("A planned swap from %s to %s is under way: %s, %s.", d.Swap.From, d.Swap.To, d.Swap.State, d.Swap.Step)
+	}
 	return d
 }
 
@@ -186,6 +189,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/app", c.runAct(c.app))
 	mux.HandleFunc("POST /ha/v1/notify-test", c.notifyTest)
 	c.agentDoors(mux)
+	mux.HandleFunc("GET /ha/v1/swap", c.showSwap)
 	mux.HandleFunc("GET /ha/v1/settings", c.settings)
 	mux.HandleFunc("GET /ha/v1/history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.transitions()) })
 	mux.HandleFunc("GET /ha/v1/sync-history", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.history.syncs()) })
@@ -229,7 +233,7 @@ func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome
 		if unfinished(w, out, err) {
 			return
 		}
-		a := nodeapi.Answer{Later: out.Later, Status: c.Status()}
+		a := nodeapi.Answer{Later: out.Later, Status: c.Status(), Warnings: out.Plan}
 		if r.Method == http.MethodPut {
 			a.Warnings = c.now.Load().Settings.Warnings()
 		}
@@ -281,6 +285,9 @@ func give(w http.ResponseWriter, code int, doc any) {
 // role is failover mode (EPMM guide, Table 5); the appliance's portal and
 // others say backup for secondary.
 func (c *control) role(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
+	if q.DataSyncFirst != nil || q.DryRun {
+		return c.swap(ctx, q, who)
+	}
 	switch q.Role {
 	case "primary":
 		return c.Say(ctx, ha.Event{On: ha.OnModePrimary}, who, q.Reason)
@@ -322,7 +329,11 @@ func (c *control) clientConnection(ctx context.Context, q nodeapi.Request, who s
 	if _, none := c.Door.(NoDoor); none {
 		return Outcome{Refused: "this node has no client_connection: its clients reach the application without us"}, nil
 	}
-	return c.Save(ctx, func(s Settings) (Settings, error) { s.DoorClosed = !*q.Enable; return s, nil }, who)
+	out, err := c.Save(ctx, func(s Settings) (Settings, error) { s.DoorClosed = !*q.Enable; return s, nil }, who)
+	if g, ok := c.Door.(interface{ Cut() }); ok && q.Cut && !*q.Enable && err == nil && out.Refused == "" {
+		g.Cut()
+	}
+	return out, err
 }
 
 func (c *control) set(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {

@@ -34,6 +34,7 @@ type Gate struct {
 	ever                   atomic.Uint64
 	fault                  atomic.Pointer[string]
 	guests                 sync.WaitGroup
+	conns                  sync.Map // of the clients that are in: net.Conn
 
 	mu     sync.Mutex // guards the fields below
 	cancel context.CancelFunc
@@ -79,6 +80,14 @@ func (g *Gate) Close() {
 	<-g.ended
 	g.cancel = nil
 	g.fault.Store(nil)
+}
+
+// Cut ends the connections of the clients that are in.
+func (g *Gate) Cut() {
+	g.conns.Range(func(c, _ any) bool {
+		reset(c.(net.Conn))
+		return true
+	})
 }
 
 // Fault says why an open door lets nobody in.
@@ -136,6 +145,8 @@ func (g *Gate) serve(ctx context.Context, l net.Listener) {
 		g.ever.Add(1)
 		g.guests.Go(func() {
 			defer g.now.Add(-1)
+			g.conns.Store(c, nil)
+			defer g.conns.Delete(c)
 			g.guide(c)
 		})
 	}

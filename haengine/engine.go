@@ -103,6 +103,7 @@ type Engine struct {
 	pending  []ha.Event // answers that were there at once
 	peer     seen
 	agents   agents
+	swaps    *swaps
 	fronts   fronts
 	actor    string // who says what is being done; empty: nobody
 	broken   string // why nothing is decided any more
@@ -180,7 +181,7 @@ func (e *Engine) recall() error {
 	if faults := e.settings.Check(); len(faults) > 0 {
 		e.broken, e.settings = "the saved settings are not possible: "+faults[0], DefaultSettings()
 	}
-	if err = e.recallAgents(); errors.As(err, &damaged) {
+	if err := e.recallRest(); errors.As(err, &damaged) {
 		e.broken = damaged.Error()
 	} else if err != nil {
 		return err
@@ -193,6 +194,12 @@ func (e *Engine) recall() error {
 	}
 	e.history, err = openHistory(e.Dir)
 	return err
+}
+
+// recallRest reads what belongs to single parts of the engine.
+func (e *Engine) recallRest() (err error) {
+	e.swaps, err = openSwaps(e.Dir, e.store)
+	return errors.Join(e.recallAgents(), err)
 }
 
 // Run decides and acts until ctx ends, then leaves the application as it is and
@@ -208,6 +215,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	} else {
 		e.plan(time.Now().Round(0))
 		e.step(e.boot())
+		e.resumeSwap()
 	}
 	timer := time.NewTimer(e.pause())
 	defer timer.Stop()

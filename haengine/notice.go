@@ -81,8 +81,8 @@ func (e *Engine) tellPeople(t task) {
 	e.note(fmt.Sprintf("%v: %s", e.member.Phase, why))
 	e.Log.Warn("the node's state changes", "node", e.Name, "phase", e.member.Phase.String(), "epoch", e.member.Epoch, "why", why)
 	msg, ok := notice(e.Name, e.PeerName, e.was, e.member, why)
-	if !ok {
-		return
+	if !ok || e.runs.holder() != nil && (msg.Event == eventFailure || msg.Event == eventWell) {
+		return // a planned swap or a run: what it does is no failure
 	}
 	if e.member.Phase == ha.InActive && e.was != ha.InActive {
 		msg.Text += ". What it may cost: " + e.loss()

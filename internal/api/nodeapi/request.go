@@ -12,8 +12,14 @@ type Request struct {
 	Settings map[string]string `json:"settings,omitempty"` // settings, by name
 	Reaches  string            `json:"reaches,omitempty"`  // agents/ID: the node that it reaches
 	Reason   string            `json:"reason,omitempty"`   // for the history
-	Run      string            `json:"run,omitempty"`      // of the run that asks: without the lock it is refused
-	Number   uint64            `json:"number,omitempty"`   // of that run
+	// DataSyncFirst makes a role a planned swap with the peer, or not only
+	// failover mode; true: with a last sync while clients are kept out.
+	DataSyncFirst *bool  `json:"data_sync_first,omitempty"`
+	Force         bool   `json:"force,omitempty"`   // role secondary: even if the peer cannot be asked
+	DryRun        bool   `json:"dry_run,omitempty"` // of a planned swap: only say what would be done
+	Cut           bool   `json:"cut,omitempty"`     // client-connection: end the connections that are in
+	Run           string `json:"run,omitempty"`     // of the run that asks: without the lock it is refused
+	Number        uint64 `json:"number,omitempty"`  // of that run
 }
 
 // Answer is what came of it.

@@ -35,8 +35,9 @@ type Status struct {
 	Sync     *SyncNow   `json:"sync"` // the one that runs
 	Schedule Schedule   `json:"schedule"`
 	Taken    *SyncTaken `json:"taken,omitempty"`
-	Loss     Loss       `json:"loss"`   // what a promotion of this node may cost now
-	Fronts   []Opinion  `json:"fronts"` // what they have called here; it decides nothing by itself
+	Loss     Loss       `json:"loss"`           // what a promotion of this node may cost now
+	Fronts   []Opinion  `json:"fronts"`         // what they have called here; it decides nothing by itself
+	Swap     *Swap      `json:"swap,omitempty"` // the newest planned swap to this node
 	Agents   *Agents    `json:"agents,omitempty"`
 	Mind     string     `json:"mind"` // one sentence: what would happen now
 }

@@ -57,7 +57,7 @@ func (p program) run(ctx context.Context) error {
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("this machine has no %s: install it, or name its folder as programs", p.line[0])
+			return fmt.Errorf("this machine has no %s: install it, or correct node.yaml", p.line[0])
 		}
 		return fmt.Errorf("run %s: %w", p.line[0], err)
 	}

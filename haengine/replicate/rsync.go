@@ -179,12 +179,15 @@ func (f fetch) listen(out io.Reader) {
 	_, _ = io.Copy(io.Discard, out)
 }
 
-// bounded keeps the beginning of what is written to it.
-type bounded struct{ bytes.Buffer }
+// bounded keeps the beginning of what is written to it. It embeds no buffer: its
+// ReadFrom would go past the bound.
+type bounded struct{ text []byte }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if room := 8<<10 - b.Len(); room > 0 {
-		b.Buffer.Write(p[:min(room, len(p))])
+	if room := 8<<10 - len(b.text); room > 0 {
+		b.text = append(b.text, p[:min(room, len(p))]...)
 	}
 	return len(p), nil
 }
+
+func (b *bounded) String() string { return string(b.text) }

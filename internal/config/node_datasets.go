@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	slashes "path"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,10 @@ type NodeDataset struct {
 	Path     string   // files: the folder
 	Exclude  []string // files: patterns of what belongs to this node and never travels
 	Volatile []string // files: patterns of what may change while it is copied
+
+	Databases []string     // sqlite: the files in Path
+	Database  NodeDatabase // postgres, mariadb
+	Commands  NodeExec     // exec
 }
 
 // DatasetType is how a dataset is copied.
@@ -28,7 +33,11 @@ const FilesDataset DatasetType = "files"
 // datasetKeys gives, for each type, the keys it needs and those it may have
 // besides name, type and enabled.
 var datasetKeys = map[DatasetType]struct{ needs, may []string }{
-	FilesDataset: {needs: []string{"path"}, may: []string{"exclude", "volatile"}},
+	FilesDataset:    {needs: []string{"path"}, may: []string{"exclude", "volatile"}},
+	SQLiteDataset:   {needs: []string{"path", "databases"}},
+	PostgresDataset: {needs: []string{"database"}, may: append([]string{"jobs"}, serverKeys...)},
+	MariaDBDataset:  {needs: []string{"database"}, may: serverKeys},
+	ExecDataset:     {needs: []string{"dump", "restore"}, may: []string{"timeout"}},
 }
 
 // readDatasets reads the list of datasets. The order is not one of importance:
@@ -41,6 +50,7 @@ func (n *NodeFile) readDatasets(v value) {
 			"name": text(&d.Name), "type": datasetType(&d.Type), "enabled": flag(&enabled),
 			"path": d.readPath, "exclude": texts(&d.Exclude), "volatile": texts(&d.Volatile),
 		}
+		maps.Copy(all, d.databaseKeys())
 		for key, reads := range all {
 			all[key] = func(v value) {
 				given[key] = true
@@ -50,6 +60,7 @@ func (n *NodeFile) readDatasets(v value) {
 		all.read(v)
 		d.Disabled = !enabled
 		d.check(v, given)
+		d.checkDatabase(v)
 		n.Datasets = append(n.Datasets, d)
 	})(v)
 }
@@ -114,6 +125,8 @@ func (n *NodeFile) checkDatasets() (f Faults) {
 			switch {
 			case d.Name != "" && d.Name == other.Name:
 				f.Add(at+"/name", "two datasets are called %s", d.Name)
+			case d.Database.Name != "" && d.Type == other.Type && d.Database.same(other.Database):
+				f.Add(at+"/database", "%s is the database of the dataset %s already", d.Database.Name, other.Name)
 			case d.Path != "" && other.Path != "" && (under(d.Path, other.Path) || under(other.Path, d.Path)):
 				f.Add(at+"/path", "%s and %s lie in one another; each dataset has a folder of its own", d.Path, other.Path)
 			}

@@ -55,14 +55,10 @@ func sets(c *config.NodeFile) (all []replicate.Set, err error) {
 			continue
 		}
 		s := replicate.Set{Name: d.Name, Type: string(d.Type), Exclude: d.Exclude, Volatile: d.Volatile}
-		switch d.Type {
-		case config.FilesDataset:
+		if d.Type == config.FilesDataset {
 			s.Tree, s.Dataset = d.Path, replicate.NewFiles(d.Path)
-		default:
-			err = fmt.Errorf("dataset %s: type %s cannot be copied", d.Name, d.Type)
-		}
-		if err != nil {
-			return nil, err
+		} else if s.Dataset, err = dumped(d); err != nil {
+			return nil, fmt.Errorf("dataset %s: %w", d.Name, err)
 		}
 		all = append(all, s)
 	}

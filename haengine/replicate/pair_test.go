@@ -3,7 +3,6 @@ package replicate
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -185,7 +184,3 @@ func equalTrees(t testing.TB, a, b string) {
 		}
 	}
 }
-
-var _ = io.Discard
-
-func beSink([]string) int { return 2 }

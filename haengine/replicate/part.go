@@ -20,12 +20,13 @@ type part struct {
 	*run
 	Set
 	offer  offered
-	record record // as it will be when the run has succeeded
-	first  bool   // nothing of this dataset has ever been copied here
-	live   Totals // of the tree in force
-	source walked // of the tree that is offered
-	dir    string // where it is staged
-	alone  bool   // nothing is linked to the tree in force: rsync would join what it has joined
+	record record          // as it will be when the run has succeeded
+	first  bool            // nothing of this dataset has ever been copied here
+	live   Totals          // of the tree in force
+	source walked          // of the tree that is offered
+	dir    string          // where it is staged
+	moved  map[string]bool // paths that have moved on the source since the last transfer
+	alone  bool            // nothing is linked to the tree in force: rsync would join what it has joined
 }
 
 func (p *part) bring(ctx context.Context) error {
@@ -138,7 +139,11 @@ func noMounts(path string) error {
 
 func (p *part) walkThere(ctx context.Context) error {
 	p.source = walked{}
-	return p.session.ask(ctx, request{Do: "walk", Dataset: p.Name, Owners: p.owners, Exclude: p.Set.Exclude}, &p.source)
+	q := request{Do: "walk", Dataset: p.Name, Owners: p.owners, Exclude: p.Set.Exclude}
+	for path := range p.moved {
+		q.Paths = append(q.Paths, []byte(path))
+	}
+	return p.session.ask(ctx, q, &p.source)
 }
 
 func (p *part) guards() error {

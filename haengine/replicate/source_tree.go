@@ -35,7 +35,10 @@ func (v *serving) walk(ctx context.Context, q request) (walked, error) {
 	if err != nil {
 		return walked{}, err
 	}
-	l := &look{next: next, sum: newSum()}
+	l := &look{next: next, sum: newSum(), out: map[string]bool{}}
+	for _, path := range q.Paths {
+		l.out[string(path)] = true
+	}
 	if before != nil {
 		defer before.close()
 		l.before = &against{m: before, skip: l.vanished}
@@ -58,6 +61,7 @@ type look struct {
 	*sum
 	before *against // nil: this is the first
 	next   *manifestWriter
+	out    map[string]bool // paths that have moved before, and do not count
 	walked
 }
 
@@ -79,7 +83,9 @@ func (l *look) meet(e entry) error {
 		l.New = append(l.New, []byte(e.path))
 		return l.full()
 	case was.untouched(e):
-		l.add(e)
+		if !l.out[e.path] {
+			l.add(e)
+		}
 		return nil
 	}
 	l.Changed = append(l.Changed, []byte(e.path))

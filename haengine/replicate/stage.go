@@ -56,7 +56,10 @@ func (p *part) makeStaging() error {
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return err
 	}
-	return Room(p.dir, max(0, p.source.Bytes-p.live.Bytes))
+	if err := Room(p.dir, max(0, p.source.Bytes-p.live.Bytes)); err != nil {
+		return &fullDisk{err.Error()}
+	}
+	return nil
 }
 
 // transfer runs rsync. What did not change is linked to the tree in force, or
@@ -83,48 +86,69 @@ func (p *part) transfer(ctx context.Context, contents bool) (string, error) {
 	return fmt.Sprintf("%d files, %s", last.files, size(last.bytes)), err
 }
 
+// mostLooks is how often a copy is compared with a source that does not hold
+// still, after the last transfer.
+const mostLooks = 5
+
 // verify compares what arrived with the source, as far as that holds still. It
 // is done if all is well; otherwise what is not is removed, and fetched again.
 func (p *part) verify(ctx context.Context, last bool) (done bool, detail string, err error) {
-	if err := p.walkThere(ctx); err != nil {
-		return false, "", err
-	}
 	root, err := os.OpenRoot(p.dir)
 	if err != nil {
 		return false, "", err
 	}
 	defer root.Close()
-	moving := map[string]bool{}
-	var changed []string
-	for _, list := range [][][]byte{p.source.New, p.source.Changed, p.source.Gone} {
-		for _, path := range list {
-			moving[string(path)] = true
+	p.moved = map[string]bool{}
+	for looks := 1; ; looks++ {
+		if err := p.walkThere(ctx); err != nil {
+			return false, "", err
 		}
+		passed, err := p.unsettled(last)
+		if err == nil {
+			err = p.remove(root, passed)
+		}
+		if err != nil || len(p.moved) > 0 && !last {
+			return false, fmt.Sprintf("%d changed while they were copied: again", len(p.moved)), err
+		}
+		c := &contents{part: p, wrong: map[string]bool{}, gone: map[string]bool{}}
+		done, detail, err = p.verifyStill(ctx, root, last, c)
+		if len(c.gone) == 0 || looks == mostLooks || err != nil && !errors.Is(err, errDiffers) {
+			return done, detail, err
+		}
+		// They came and went between two looks at the source.
+		if err := p.remove(root, c.gone); err != nil {
+			return false, "", err
+		}
+		if !last {
+			return false, fmt.Sprintf("%d came and went while they were copied: again", len(c.gone)), nil
+		}
+		maps.Copy(p.moved, c.gone)
+	}
+}
+
+// unsettled notes what has moved since the transfer, and gives what of it must
+// not stay: nobody misses what came or went after the run began. What has changed
+// is fetched again, and may stay as it is at the end only if that does no harm.
+func (p *part) unsettled(last bool) (passed map[string]bool, err error) {
+	passed = map[string]bool{}
+	for _, path := range append(slices.Clone(p.source.New), p.source.Gone...) {
+		passed[string(path)], p.moved[string(path)] = true, true
 	}
 	for _, path := range p.source.Changed {
-		if !patterns(p.Volatile).matchBelow(string(path)) {
-			changed = append(changed, string(path))
+		p.moved[string(path)] = true
+		switch harmless := patterns(p.Volatile).matchBelow(string(path)); {
+		case !last:
+			passed[string(path)] = true
+		case !harmless:
+			return nil, keepChanging(len(p.source.Changed), string(path))
 		}
 	}
-	switch {
-	case len(moving) > 0 && !last:
-		return false, fmt.Sprintf("%d changed while they were copied: again", len(moving)), p.remove(root, moving)
-	case len(changed) > 0:
-		return false, "", fmt.Errorf("%d files keep changing while they are copied, like %s: name them as volatile if a torn copy of them does no harm, or sync when less is written", len(changed), quoted(changed[0]))
-	}
-	unsettled := map[string]bool{} // nobody misses what came or went after the run began
-	for _, path := range append(slices.Clone(p.source.New), p.source.Gone...) {
-		unsettled[string(path)] = true
-	}
-	if err := p.remove(root, unsettled); err != nil {
-		return false, "", err
-	}
-	return p.verifyStill(ctx, root, last, moving)
+	return passed, nil
 }
 
 // verifyStill compares names and sizes of everything that did not move, and the
 // contents of everything that is not the very file that is in force already.
-func (p *part) verifyStill(ctx context.Context, root *os.Root, last bool, moving map[string]bool) (bool, string, error) {
+func (p *part) verifyStill(ctx context.Context, root *os.Root, last bool, c *contents) (bool, string, error) {
 	path := filepath.Join(p.Dir, p.Name+".manifest")
 	defer os.Remove(path)
 	var before *against
@@ -146,9 +170,8 @@ func (p *part) verifyStill(ctx context.Context, root *os.Root, last bool, moving
 		}}
 	}
 	s := newSum()
-	c := &contents{part: p}
 	w := walk{root: p.dir, owners: p.owners, plain: p.Tree == "", exclude: p.Exclude, visit: func(e entry) error {
-		if moving[e.path] {
+		if p.moved[e.path] {
 			return nil
 		}
 		s.add(e)
@@ -164,21 +187,44 @@ func (p *part) verifyStill(ctx context.Context, root *os.Root, last bool, moving
 	if err != nil {
 		return false, "", err
 	}
+	if len(c.wrong) > 0 && last {
+		return false, "", p.blame(ctx, c.wrong)
+	}
 	return p.judge(root, last, s.totals(), c, deleted)
 }
+
+// blame says why contents differ at the end: the source has changed them since,
+// or something is broken.
+func (p *part) blame(ctx context.Context, wrong map[string]bool) error {
+	if err := p.walkThere(ctx); err != nil {
+		return err
+	}
+	for _, path := range p.source.Changed {
+		delete(wrong, string(path))
+	}
+	if len(wrong) == 0 {
+		return keepChanging(len(p.source.Changed), string(p.source.Changed[0]))
+	}
+	return fmt.Errorf("the contents of %d files are not those of the source, like %s: look at the disks of both nodes", len(wrong), quoted(slices.Sorted(maps.Keys(wrong))[0]))
+}
+
+func keepChanging(n int, like string) error {
+	return fmt.Errorf("%d files keep changing while they are copied, like %s: name them as volatile if a torn copy of them does no harm, or sync when less is written", n, quoted(like))
+}
+
+// errDiffers says that the names and sizes on both sides are not the same.
+var errDiffers = errors.New("what arrived is not what the source has")
 
 // judge says what a comparison means.
 func (p *part) judge(root *os.Root, last bool, got Totals, c *contents, deleted int64) (bool, string, error) {
 	switch {
-	case len(c.wrong) > 0 && last:
-		return false, "", fmt.Errorf("the contents of %d files are not those of the source, like %s: look at the disks of both nodes", len(c.wrong), quoted(slices.Sorted(maps.Keys(c.wrong))[0]))
 	case len(c.wrong) > 0:
 		return false, fmt.Sprintf("%d files differ: again", len(c.wrong)), p.remove(root, c.wrong)
 	case got.Root != p.source.Root && !p.alone && !last:
 		p.alone = true
 		return false, "names, owners or links differ: again, without the tree in force to link to", p.makeStaging()
 	case got.Root != p.source.Root:
-		return false, "", fmt.Errorf("what arrived is not what the source has: %d entries and %s here, %d and %s there; if the numbers are equal, see that owners, access lists and attributes can be set here", got.Entries, size(got.Bytes), p.source.Entries, size(p.source.Bytes))
+		return false, "", fmt.Errorf("%w: %d entries and %s here, %d and %s there; if the numbers are equal, see that owners, access lists and attributes can be set here", errDiffers, got.Entries, size(got.Bytes), p.source.Entries, size(p.source.Bytes))
 	case p.Tree != "" && !p.first && !p.order.AcceptDeletions && mass(deleted, p.live.Files):
 		return false, "", deletions(p.Tree, p.order.From, deleted, p.live.Files)
 	}
@@ -213,6 +259,7 @@ type contents struct {
 	files int64
 	bytes int64
 	wrong map[string]bool
+	gone  map[string]bool // not on the source any more
 }
 
 // A batch is asked about at once.
@@ -258,12 +305,14 @@ func (c *contents) flush(ctx context.Context) error {
 	return err
 }
 
+// differ notes which files of a batch are not the same. What has gone from the
+// source since it was walked does no harm.
 func (c *contents) differ(here, there digests) {
 	for i, path := range c.paths {
-		if i >= len(here.Each) || i >= len(there.Each) || !bytes.Equal(here.Each[i], there.Each[i]) {
-			if c.wrong == nil {
-				c.wrong = map[string]bool{}
-			}
+		switch {
+		case i < len(there.Each) && there.Each[i] == nil:
+			c.gone[string(path)] = true
+		case i >= len(here.Each) || i >= len(there.Each) || !bytes.Equal(here.Each[i], there.Each[i]):
 			c.wrong[string(path)] = true
 		}
 	}

@@ -56,7 +56,7 @@ type request struct {
 	Owners   bool     `json:"owners,omitempty"`   // walk
 	Exclude  []string `json:"exclude,omitempty"`  // walk: the sink's own
 	Scrub    scrub    `json:"scrub,omitzero"`     // digest
-	Paths    [][]byte `json:"paths,omitempty"`    // digest
+	Paths    [][]byte `json:"paths,omitempty"`    // digest; walk: that do not count
 	Each     bool     `json:"each,omitempty"`     // digest: of each path, not of all
 	Done     *Taken   `json:"done,omitempty"`     // end
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,15 +32,37 @@ type desk struct {
 	t      testing.TB
 	groups *apitest.Memory
 	book   *account.Book
+	log    *said
 	*Console
 	*httptest.Server
 	client *http.Client
 }
 
-func open(t testing.TB) *desk {
+// said keeps a log.
+type said struct {
+	mu   sync.Mutex // guards the field below
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+func open(t testing.TB) *desk { return openBy(t, httptest.NewServer) }
+
+// openBy opens the console on a server of one's own.
+func openBy(t testing.TB, serve func(http.Handler) *httptest.Server) *desk {
 	t.Helper()
-	d := &desk{t: t, groups: apitest.New()}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	d := &desk{t: t, groups: apitest.New(), log: new(said)}
+	log := slog.New(slog.NewTextHandler(d.log, nil))
 	var code string
 	var err error
 	if d.book, code, err = account.Open(account.Config{Dir: t.TempDir(), Log: log, Now: d.groups.Now}); err != nil {
@@ -55,7 +78,7 @@ func open(t testing.TB) *desk {
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); d.Console.Run(ctx) }()
-	d.Server = httptest.NewServer(d.Console)
+	d.Server = serve(d.Console)
 	t.Cleanup(func() {
 		d.HangUp()
 		d.Server.Close()

@@ -100,6 +100,17 @@ func (m *Memory) Read(name, node string, state ha.State) {
 	m.decide(g)
 }
 
+// ReadPage has a probe of a node bring a page that says nothing we know.
+func (m *Memory) ReadPage(name, node, page string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.groups[name]
+	r := ha.Reading{Node: node, State: ha.NotAvailable, Cause: ha.Body, Page: page, At: m.now, Took: 3 * time.Millisecond}
+	g.view = g.view.Observe(r, g.traffic.Serving, g.rules.Fall)
+	g.readings[node] = append(g.readings[node], r)
+	m.decide(g)
+}
+
 // Lose has a node miss as many readings as make it down, a fast interval
 // apart, and then reads every other node once more as it was.
 func (m *Memory) Lose(name, node string) {

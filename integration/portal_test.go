@@ -24,11 +24,14 @@ type manager struct {
 
 // newManagers prepares two servers with portals, without High Availability.
 // Lines of node.yaml may be given besides.
-func newManagers(t *testing.T, more string) (core1, core2 *manager) {
+func newManagers(t *testing.T, more func(name string) string) (core1, core2 *manager) {
 	t.Helper()
 	one, two := newMembers(t)
-	return newManager(t, one, more), newManager(t, two, more)
+	return newManager(t, one, more(one.name)), newManager(t, two, more(two.name))
 }
+
+// noMore is no further line of node.yaml.
+func noMore(string) string { return "" }
 
 func newManager(t *testing.T, m *member, more string) *manager {
 	t.Helper()
@@ -93,9 +96,21 @@ func (m *manager) trust(other *manager) {
 	b.Sees(other.name + " is trusted")
 }
 
-func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To4And6And7(t *testing.T) {
+// EPMM guide, Setting up the HA workflow.
+func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To7(t *testing.T) {
 	t.Parallel()
-	core1, core2 := newManagers(t, "")
+	mail, at := new(letterbox), loopback(freePort(t))
+	mail.open(t, at)
+	data := filepath.Join(tempDir(t), "data") // on one machine both have a folder of their own
+	more := func(name string) string {
+		folder := filepath.Join(data, name)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(folder, "devices"), "of "+name+"\n")
+		return fmt.Sprintf("datasets: [{name: files, type: files, path: %q}]\nsmtp: {server: %q, from: ha@example.com, tls: none}\n", folder, at)
+	}
+	core1, core2 := newManagers(t, more)
 	core1.enable("Primary") // Step 2
 	core2.enable("Secondary")
 	core1.await(ha.Active)
@@ -116,8 +131,20 @@ func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To4And6And7(t *testing.T) {
 		m.tab.Press("OK")
 	}
 
-	b := core2.tab // Step 6
+	b := core2.tab // Step 5
 	b.Press("HA Configuration")
+	b.Choose("Hostname/IP", "core1")
+	b.Press("Run Sync Now")
+	b.Sees("Success")
+	b.Shot("portal-sync-history")
+	if got := read(t, filepath.Join(data, "core2", "devices")); got != "of core1\n" {
+		t.Errorf("core2 has %q", got)
+	}
+	b.Press("HA Configuration")
+	b.Press("Refresh")
+	b.Sees("Completed")
+
+	b.Press("HA Configuration") // Step 6
 	b.Choose("StartTime (GMT)", "13:00")
 	b.Fill("Run Every", "90")
 	b.ChooseNamed("unit", "minutes")
@@ -141,7 +168,12 @@ func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To4And6And7(t *testing.T) {
 		}
 	}
 
-	b.Press("Logs") // Step 7, task 5
+	b.Press("Test") // Step 7, task 4
+	b.Sees("A test mail was sent to ha@example.com")
+	if mail.about("this is a test") != 1 {
+		t.Error("no test mail has come")
+	}
+	b.Press("Logs") // task 5
 	b.Tick("Log", "MICS")
 	b.Press("Apply")
 	b.Choose("View Module Logs", "HighAvailability")

@@ -38,7 +38,7 @@ func (f frame) Live() bool { return f.Visit.Live }
 // words are the functions of every template.
 var words = template.FuncMap{
 	"stamp": stamp, "clock": clock, "age": Age, "dict": dict, "lower": strings.ToLower, "join": strings.Join,
-	"roles": account.Roles, "safe": func(s template.HTML) template.HTML { return s },
+	"roles": account.Roles, "bytes": bytesWords,
 }
 
 // parse makes one template of every page: the frame, the parts, and the page.
@@ -115,4 +115,20 @@ func Age(d time.Duration) string {
 		return fmt.Sprintf("%d hours", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// bytesWords gives a number of bytes as people read it.
+func bytesWords(n int64) string {
+	const kilo = 1000
+	value, unit := float64(n), "bytes"
+	for _, next := range []string{"kB", "MB", "GB", "TB"} {
+		if value < kilo {
+			break
+		}
+		value, unit = value/kilo, next
+	}
+	if unit == "bytes" {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, unit)
 }

@@ -3,6 +3,7 @@ package portal
 import (
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,13 +25,21 @@ type overview struct {
 	History []nodeapi.Transition // the newest first
 }
 
+// lossWords says what a promotion now may lose.
+func lossWords(l nodeapi.Loss, now time.Time) string {
+	if l.Datasets == 0 {
+		return "whatever is not on this server already, for " + nodeapi.NoDataset
+	}
+	return l.Words(now)
+}
+
 func (p *Portal) overview(v *web.Visit) error {
 	v.Live = true
 	s, err := p.status(v)
 	if err != nil {
 		return err
 	}
-	o := overview{Status: s, State: shape(s.State), Loss: s.Loss.Words(p.Now())}
+	o := overview{Status: s, State: shape(s.State), Loss: lossWords(s.Loss, p.Now())}
 	if !s.Peer.At.IsZero() {
 		o.Peer = shape(s.Peer.State)
 	}
@@ -84,12 +93,17 @@ func (p *Portal) syncHistory(v *web.Visit) error {
 	if err != nil {
 		return err
 	}
+	settings, _, err := p.node.Settings(ctx)
+	if err != nil {
+		return refusal("The Sync History cannot be shown", err)
+	}
 	slices.Reverse(all)
 	return v.Render("synchistory", "Sync History", struct {
 		Syncs  []nodeapi.Sync
 		Status nodeapi.Status
 		Loss   string
-	}{all[:min(200, len(all))], s, s.Loss.Words(p.Now())})
+		Chart  template.HTML
+	}{all[:min(200, len(all))], s, lossWords(s.Loss, p.Now()), durations(all, valuesOf(settings).every())})
 }
 
 // turnPage is what the Failover page shows.
@@ -119,7 +133,7 @@ func (p *Portal) turnPage(v *web.Visit) (turnPage, error) {
 	if err != nil {
 		return turnPage{}, err
 	}
-	t := turnPage{Status: s, State: shape(s.State), Loss: s.Loss.Words(p.Now())}
+	t := turnPage{Status: s, State: shape(s.State), Loss: lossWords(s.Loss, p.Now())}
 	if !s.Peer.At.IsZero() {
 		t.Peer = shape(s.Peer.State)
 	}

@@ -27,11 +27,10 @@ const Base = "/mics"
 
 // Config is what a Portal needs.
 type Config struct {
-	Name     string           // of the node
-	Node     http.Handler     // its API, below /ha/v1/; Who tells it who asks
-	Trust    Trust            // nil: no trusted hosts
-	Services func() []Service // the optional datasets that may be switched; nil: none
-	Upgrades Upgrades         // nil: no runs are known here
+	Name     string       // of the node
+	Node     http.Handler // its API, below /ha/v1/; Who tells it who asks
+	Trust    Trust        // nil: no trusted hosts
+	Services []Service    // what is copied
 	Book     *account.Book
 	Dir      string   // where the draft is kept
 	Hosts    []string // names that it is reached by, beside the host's own
@@ -98,9 +97,8 @@ func (p *Portal) routes() {
 	s.Page("/maintenance/failover/settings", account.Viewer, p.download)
 	s.Page("/maintenance/validation", account.Viewer, p.validation)
 	s.Page("/maintenance/upgrade", account.Viewer, p.upgrades)
-	s.Act("/maintenance/upgrade", account.Admin, p.steerUpgrade)
+	s.Act("/maintenance/upgrade", account.Admin, p.unlock)
 	s.Page("/settings/services", account.Viewer, p.services)
-	s.Act("/settings/services", account.Admin, p.changeServices)
 	s.Page("/troubleshooting/logs", account.Viewer, p.logs)
 	s.Page("/troubleshooting/logs/export", account.Viewer, p.exportLog)
 }

@@ -1,106 +1,124 @@
 package portal
 
 import (
+	"fmt"
+	"html/template"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/web"
 	"github.com/understudy-ha/understudy/web/account"
 )
 
-// Service is an optional dataset, such as Atlas, that may be switched.
+// Service is a dataset as Settings › Services shows it.
 type Service struct {
 	Name    string
-	Kind    string // what it holds
+	Kind    string // how it is copied
 	Enabled bool
 }
 
-// Run is an upgrade run as its journal tells it.
-type Run struct {
-	ID, Plan, State string // State in a word: running, gate, done, failed, aborted
-	Began           time.Time
-	Now             string // the step that is under way, in words
-	Gate            string // what a person is asked, empty: nothing
-	Abort           string // what an abort would do now
-	Steps           []RunStep
-}
-
-// RunStep is one step of a run.
-type RunStep struct {
-	Name, State, Said string
-	At                time.Time
-}
-
-// Upgrades are the runs that this node knows of.
-type Upgrades interface {
-	// Runs gives the runs, the newest first.
-	Runs() ([]Run, error)
-	// Steer has a run go on past its gate, or abort.
-	Steer(id, do, by, reason string) error
-}
-
 func (p *Portal) services(v *web.Visit) error {
-	var all []Service
-	if p.Services != nil {
-		all = p.Services()
-	}
-	return v.Render("services", "Services", struct {
-		All []Service
-		May bool
-	}{all, v.May(account.Admin)})
+	return v.Render("services", "Services", p.Services)
 }
 
-// changeServices is Apply of Settings › Services.
-func (p *Portal) changeServices(v *web.Visit) error {
+// runPage is what the Upgrade page shows.
+type runPage struct {
+	Run   nodeapi.Run
+	Jobs  []nodeapi.Job // the newest first
+	May   bool
+	Fault string
+}
+
+func (p *Portal) runPage(v *web.Visit) (runPage, error) {
 	ctx, cancel := ask(v)
 	defer cancel()
-	changed := map[string]string{}
-	if p.Services != nil {
-		for _, s := range p.Services() {
-			if want := v.Field("service " + s.Name); want != "" && want != able(s.Enabled) {
-				changed["Service "+s.Name] = want
-			}
-		}
-	}
-	if len(changed) == 0 {
-		return v.Go("/settings/services", "Nothing was changed.")
-	}
-	if _, err := p.node.Save(ctx, changed, ""); err != nil {
-		v.Note("changed services", "", err.Error())
-		return refusal("No service was changed", err)
-	}
-	v.Note("changed services", "", account.Done)
-	return v.Go("/settings/services", "Applied.")
+	r, err := p.node.Run(ctx)
+	page := runPage{Run: r, Jobs: slices.Clone(r.Jobs), May: v.May(account.Admin)}
+	slices.Reverse(page.Jobs)
+	return page, refusal("The runs cannot be shown", err)
 }
 
 func (p *Portal) upgrades(v *web.Visit) error {
-	v.Live = true
-	page := struct {
-		Known bool
-		Runs  []Run
-		May   bool
-	}{Known: p.Upgrades != nil, May: v.May(account.Admin)}
-	if p.Upgrades != nil {
-		var err error
-		if page.Runs, err = p.Upgrades.Runs(); err != nil {
-			return &web.Refusal{Status: http.StatusServiceUnavailable, What: "The runs cannot be shown", Why: err.Error()}
-		}
+	page, err := p.runPage(v)
+	if err != nil {
+		return err
 	}
+	v.Live = page.Run.Lock == nil || !page.May
 	return v.Render("upgrade", "Upgrade", page)
 }
 
-func (p *Portal) steerUpgrade(v *web.Visit) error {
-	if p.Upgrades == nil {
-		return v.Go("/maintenance/upgrade", "")
+// unlock takes the lock from a run that is gone.
+func (p *Portal) unlock(v *web.Visit) error {
+	page, err := p.runPage(v)
+	if err != nil {
+		return err
 	}
-	if err := v.Prove(); err != nil {
-		return &web.Refusal{Status: http.StatusUnprocessableEntity, What: "Nothing was done", Why: err.Error(), Do: "Go back and give it."}
+	if page.Run.Lock == nil {
+		return v.Go("/maintenance/upgrade", "There is no lock any more.")
 	}
-	do, id := v.Field("do"), v.Field("run")
-	if err := p.Upgrades.Steer(id, do, v.Session.User, v.Field("reason")); err != nil {
-		v.Note(do+" of run "+id, v.Field("reason"), err.Error())
-		return &web.Refusal{Status: http.StatusConflict, What: "Nothing was done", Why: err.Error(), Do: "Look at the run again."}
+	reason, lock := v.Field("reason"), page.Run.Lock
+	if fault := p.sure(v); fault != "" {
+		page.Fault = fault
+		v.Status(http.StatusUnprocessableEntity)
+		return v.Render("upgrade", "Upgrade", page)
 	}
-	v.Note(do+" of run "+id, v.Field("reason"), account.Done)
-	return v.Go("/maintenance/upgrade", "Done: "+do+".")
+	ctx, cancel := ask(v)
+	defer cancel()
+	if _, err := p.node.Lock(ctx, nodeapi.RunRequest{Run: lock.Run, Number: lock.Number, Release: true, Force: true, Reason: reason}); err != nil {
+		v.Note("unlock of run "+lock.Run, reason, err.Error())
+		return refusal("The lock stays", err)
+	}
+	v.Note("unlock of run "+lock.Run, reason, account.Done)
+	return v.Go("/maintenance/upgrade", "The lock is gone.")
+}
+
+// What the chart of durations takes, in pixels.
+const (
+	chartHeight = 96
+	mostBars    = 60
+)
+
+// durations draws how long the last syncs took, the oldest first, with a line at
+// Run Every: a bar that reaches it overlaps the next sync.
+func durations(newest []nodeapi.Sync, every time.Duration) template.HTML {
+	var bars []nodeapi.Sync
+	for _, s := range newest[:min(mostBars, len(newest))] {
+		if !s.Started.IsZero() {
+			bars = append(bars, s)
+		}
+	}
+	if len(bars) < 2 {
+		return ""
+	}
+	slices.Reverse(bars)
+	most := time.Second
+	for _, s := range bars {
+		most = max(most, time.Duration(s.Duration()))
+	}
+	line := every > 0 && every < 4*most
+	if line {
+		most = max(most, every)
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, `<svg class="chart" height="%d" role="img" aria-label="How long the last %d syncs took; the longest scale is %v">`, chartHeight+24, len(bars), most.Round(time.Second))
+	width := 100 / float64(len(bars))
+	for i, s := range bars {
+		tall := max(2, int(float64(chartHeight)*float64(s.Duration())/float64(most)))
+		kind := "failed"
+		if s.Result == nodeapi.Success {
+			kind = "ok"
+		}
+		fmt.Fprintf(&out, `<rect class="%s" x="%.2f%%" width="%.2f%%" y="%d" height="%d"><title>%s: %s, %v</title></rect>`, kind, float64(i)*width, width*0.8,
+			chartHeight-tall, tall, s.At.UTC().Format("2006-01-02 15:04 UTC"), template.HTMLEscapeString(s.Result), s.Duration())
+	}
+	if line {
+		y := chartHeight - int(float64(chartHeight)*float64(every)/float64(most))
+		fmt.Fprintf(&out, `<line x1="0" x2="100%%" y1="%d" y2="%d"/>`, y, y)
+	}
+	fmt.Fprintf(&out, `<text x="0" y="%d">the oldest of %d</text><text x="100%%" y="%d" text-anchor="end">the newest took %v</text></svg>`,
+		chartHeight+16, len(bars), chartHeight+16, bars[len(bars)-1].Duration())
+	return template.HTML(out.String()) // #nosec G203 -- every text in it is escaped
 }

@@ -81,7 +81,7 @@ func (w *window) fill(list []nodeapi.Setting, now time.Time) {
 		}
 	}
 	w.Changes = append(w.Draft.switches(w.Status), w.Draft.settings(list)...)
-	w.Detect, w.Loss = w.Draft.Values.detection(), w.Status.Loss.Words(now)
+	w.Detect, w.Loss = w.Draft.Values.detection(), lossWords(w.Status.Loss, now)
 	w.Runs = w.Draft.Values.upcoming(now, now)
 	if !slices.Contains(w.Times, w.Draft.Values[startTime]) {
 		w.Times = append(w.Times, w.Draft.Values[startTime])

@@ -1,0 +1,245 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
+	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/web/account"
+	"github.com/understudy-ha/understudy/web/webtest"
+)
+
+var hidden = regexp.MustCompile(`name="(version|tag)" value="([^"]*)"`)
+
+// form gives the fields of the HA Configuration window as they are sent.
+func (d *desk) form(c *http.Cookie, change map[string]string) url.Values {
+	d.t.Helper()
+	_, page := d.get("/maintenance/ha", c)
+	f := url.Values{"enabled": {"Enable"}, "mode": {"Secondary"}, "node": {"Passive"}, "host": {"core1"}, "every": {"1"}, "unit": {"hours"}}
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		f.Set(m[1], strings.ReplaceAll(m[2], "&#34;", `"`))
+	}
+	for name, value := range change {
+		f.Add("has", name)
+		f.Set(name, value)
+	}
+	return f
+}
+
+// version gives what the page between Save and Apply was shown for.
+func (d *desk) version(c *http.Cookie) string {
+	d.t.Helper()
+	_, page := d.get("/maintenance/ha/apply", c)
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		return strings.ReplaceAll(strings.ReplaceAll(m[2], "&#34;", `"`), "&#43;", "+")
+	}
+	d.t.Fatalf("there is nothing to apply:\n%s", page)
+	return ""
+}
+
+func TestSaveKeepsAndApplyBringsIntoForce(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := d.as()
+	if r, page := d.post("/maintenance/ha", d.form(c, map[string]string{heartbeat: "2s"}), c); r.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s\n%s", r.Status, page)
+	}
+	if got := d.node.value(heartbeat); got != "10s" {
+		t.Errorf("Save alone has set %s", got)
+	}
+	if _, page := d.get("/", c); !strings.Contains(page, "not applied") {
+		t.Error("no page says that something was saved and not applied")
+	}
+	if r, page := d.post("/maintenance/ha/apply", url.Values{"version": {d.version(c)}}, c); r.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s\n%s", r.Status, page)
+	}
+	if got := d.node.value(heartbeat); got != "2s" {
+		t.Errorf("Apply has set %s", got)
+	}
+	if got := d.node.asked[len(d.node.asked)-1]; !strings.HasPrefix(got, "anna: settings") {
+		t.Errorf("the node was asked %s", got)
+	}
+}
+
+func TestWhatIsNotPossibleIsNotSaved(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := d.as()
+	for name, value := range map[string]string{heartbeat: "ten", failures: "0", recheck: "1s", startTime: "25:00", email: "nobody"} {
+		r, page := d.post("/maintenance/ha", d.form(c, map[string]string{name: value}), c)
+		if r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, name) {
+			t.Errorf("%s %s: %s", name, value, r.Status)
+		}
+	}
+}
+
+func TestADangerousApplyWantsTheNameAndThePassword(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := d.as()
+	f := d.form(c, nil)
+	f.Set("node", "Active")
+	d.post("/maintenance/ha", f, c)
+	_, page := d.get("/maintenance/ha/apply", c)
+	if !strings.Contains(page, "may lose") {
+		t.Error("nothing says what it costs")
+	}
+	apply := url.Values{"version": {d.version(c)}, "reason": {"drill"}, "name": {"core1"}}
+	if r, _ := d.post("/maintenance/ha/apply", apply, c); r.StatusCode != http.StatusUnprocessableEntity || len(d.node.asked) > 0 {
+		t.Errorf("with another's name: %s, asked %v", r.Status, d.node.asked)
+	}
+	apply.Set("name", "core2")
+	if r, _ := d.post("/maintenance/ha/apply", apply, c); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("with its own: %s", r.Status)
+	}
+	if want := `anna: role {"role":"primary","reason":"drill"}`; d.node.asked[0] != want {
+		t.Errorf("the node was asked %s, want %s", d.node.asked[0], want)
+	}
+}
+
+func TestASVS2_3_3ApplyIsTakenBackIfItsSecondHalfIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := d.as()
+	f := d.form(c, map[string]string{heartbeat: "2s"})
+	f.Set("enabled", "Disable")
+	d.post("/maintenance/ha", f, c)
+	d.node.refuse["ha"] = "a sync runs"
+	r, page := d.post("/maintenance/ha/apply", url.Values{"version": {d.version(c)}, "reason": {"x"}, "name": {"core2"}}, c)
+	if r.StatusCode != http.StatusConflict || !strings.Contains(page, "a sync runs") || !strings.Contains(page, "Do something else.") {
+		t.Errorf("%s\n%.600s", r.Status, page)
+	}
+	if got := d.node.value(heartbeat); got != "10s" {
+		t.Errorf("half of it is in force: %s", got)
+	}
+	if _, page := d.get("/maintenance/ha", c); !strings.Contains(page, "Saved and not applied") {
+		t.Error("what was saved is gone")
+	}
+}
+
+func TestASVS15_4_2OfTwoWhoApplyOneIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	one, two := d.as(), d.as()
+	f1, f2 := d.form(one, map[string]string{heartbeat: "2s"}), d.form(two, map[string]string{heartbeat: "3s"})
+	d.post("/maintenance/ha", f1, one)
+	if r, page := d.post("/maintenance/ha", f2, two); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, "Somebody else has saved") {
+		t.Errorf("the second tab saves over the first: %s", r.Status)
+	}
+	version := d.version(one)
+	d.node.mu.Lock()
+	d.node.tag++ // failover config set, meanwhile
+	d.node.mu.Unlock()
+	if r, page := d.post("/maintenance/ha/apply", url.Values{"version": {version}}, one); r.StatusCode != http.StatusPreconditionFailed || !strings.Contains(page, "somebody else") {
+		t.Errorf("settings that the command has changed are overwritten: %s", r.Status)
+	}
+	if got := d.node.value(heartbeat); got != "10s" {
+		t.Errorf("it is %s", got)
+	}
+}
+
+func TestTheNodesAPITakesATokenByItsRole(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	viewer, _ := d.book.AddToken("nagios", account.Viewer, time.Time{})
+	admin, _ := d.book.AddToken("ansible", account.Admin, time.Time{})
+	for _, one := range []struct {
+		method, token string
+		want          int
+	}{
+		{"GET", "", 401}, {"GET", "wrong", 401}, {"GET", viewer, 200}, {"POST", viewer, 403}, {"POST", admin, 200},
+	} {
+		r, text := d.do(one.method, map[string]string{"GET": "/ha/v1/status", "POST": "/ha/v1/pause"}[one.method], nil, nil, func(r *http.Request) {
+			if one.token != "" {
+				r.Header.Set("Authorization", "Bearer "+one.token)
+			}
+		})
+		if r.StatusCode != one.want {
+			t.Errorf("%+v: %s %s", one, r.Status, text)
+		}
+	}
+	if len(d.node.asked) != 1 || !strings.HasPrefix(d.node.asked[0], "ansible: pause") {
+		t.Errorf("the node was asked %v", d.node.asked)
+	}
+	if r, _ := d.do("POST", "/ha/v1/pause", nil, d.as(), func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }); r.StatusCode != 403 {
+		t.Errorf("another site's page, with a session: %s", r.Status)
+	}
+}
+
+func TestAnEngineThatDoesNotAnswerIsShownAsThat(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := d.as()
+	d.node.mu.Lock()
+	d.node.settings = nil
+	d.node.status = nodeapi.Status{Broken: "its file is damaged", State: ha.NotAvailable, Peer: nodeapi.PeerNow{Name: "core1"}}
+	d.node.mu.Unlock()
+	if _, page := d.get("/maintenance/failover", c); !strings.Contains(page, "This node decides nothing: its file is damaged.") {
+		t.Errorf("%.900s", page)
+	}
+}
+
+func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	now := time.Now()
+	for i := range 20 {
+		result := nodeapi.Success
+		if i%7 == 3 {
+			result = "Failure"
+		}
+		d.node.syncs = append(d.node.syncs, nodeapi.Sync{
+			At: now.Add(time.Duration(i-20) * time.Hour), Started: now.Add(time.Duration(i-20)*time.Hour - time.Duration(30+i)*time.Second), From: "core1", Result: result,
+			Generation: uint64(i), Tasks: []nodeapi.SyncTask{{Name: "transfer", Dataset: "db", Result: result, Duration: nodeapi.Span(time.Minute), Detail: "12 files"}},
+		})
+	}
+	d.node.status.LastSync = &d.node.syncs[19]
+	d.node.status.Sync = &nodeapi.SyncNow{Phase: "transfer", Dataset: "db", Since: now, Bytes: 3_000_000, Total: 9_000_000, Rate: 1_000_000}
+	d.node.run = nodeapi.Run{Release: nodeapi.Told{Value: "11.12"}, Lock: &nodeapi.Lock{Run: "20261126-epmm", By: "anna", Since: now, Reason: "upgrade to 11.12"}, Jobs: []nodeapi.Job{{Do: "download", Version: "11.12", State: "done", Began: now, Said: "all is here"}}}
+	d.node.status.Paused = true
+	b := webtest.Open(t)
+	b.Go(d.URL + Base + "/")
+	b.Fill("Name", "anna")
+	b.Fill("Password", password)
+	b.Axe("/login")
+	b.Shot("portal-login")
+	b.Press("Log in")
+	b.Go(d.URL + Base + "/maintenance/ha/trusted")
+	b.Fill("Hostname/IP", "192.0.2.10")
+	b.Fill("SSH Key", "ssh-ed25519 AAAA")
+	b.Press("Add SSH Key")
+	b.Press("Test Connection")
+	b.Sees("Test failed.")
+	b.Axe("/test")
+	for _, page := range []string{
+		"/", "/maintenance/ha", "/maintenance/ha/trusted", "/maintenance/sync-history", "/maintenance/failover", "/maintenance/failover?do=primary", "/maintenance/failover?do=backup&pull=yes",
+		"/maintenance/validation", "/maintenance/upgrade", "/settings/services", "/troubleshooting/logs", "/troubleshooting/logs?log=MICS&module=HighAvailability", "/nothing",
+	} {
+		b.Go(d.URL + Base + page)
+		name := strings.Trim(strings.NewReplacer("/", "-", "?", "-", "&", "-").Replace(page), "-")
+		for _, dark := range []bool{false, true} {
+			b.Dark(dark)
+			b.Axe(page)
+		}
+		b.Shot("portal-dark-" + name)
+		b.Dark(false)
+		for _, width := range []int64{360, 3840} {
+			b.Size(width, 2160)
+			b.Narrow(page)
+		}
+		b.Size(360, 740)
+		b.Shot("portal-360-" + name)
+		b.Size(1280, 900)
+		b.Shot("portal-" + name)
+	}
+	for _, said := range b.Said() {
+		if !strings.Contains(said, "status of 404") {
+			t.Errorf("the browser says %q", said)
+		}
+	}
+}

@@ -123,8 +123,11 @@ func TestARunThatIsKilledAtAnyWriteEndsTheSame(t *testing.T) {
 		}
 		writes := strings.Count(string(text), "\n")
 		differ, counts := 0, map[string]int{}
-		for _, how := range []string{"before", "torn", "after"} {
+		for i, how := range []string{"before", "torn", "after"} {
 			for n := 1; n <= writes; n++ {
+				if os.Getenv("UNDERSTUDY_SOAK") == "" && n%3 != i { // every write, in one of the ways
+					continue
+				}
 				p := newPair()
 				state, _ := through(t, p, plan, t.TempDir(), mortal{left: n, how: how})
 				if diff := cmp.Diff(want, p.end()); state != Succeeded || diff != "" {

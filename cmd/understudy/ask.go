@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 type asker struct {
 	session   *session
 	at, token string
+	tls       api.TLSFiles
 }
 
 // asks gives cmd the flags that lead to the API, and lets it complete the
@@ -25,6 +27,9 @@ func (s *session) asks(cmd *cobra.Command) *asker {
 	a := &asker{session: s}
 	cmd.Flags().StringVar(&a.at, "api", "", "unix socket or URL of the API (default $UNDERSTUDY_API, the sidecar's socket, or "+api.CaddyAdmin+")")
 	cmd.Flags().StringVar(&a.token, "token-file", "", "file with the token to send (default $UNDERSTUDY_TOKEN_FILE)")
+	cmd.Flags().StringVar(&a.tls.CA, "tls-ca", "", "file with the CA of the API's certificate (default $UNDERSTUDY_TLS_CA, or whom the system trusts)")
+	cmd.Flags().StringVar(&a.tls.Cert, "tls-cert", "", "file with the client certificate to show (default $UNDERSTUDY_TLS_CERT)")
+	cmd.Flags().StringVar(&a.tls.Key, "tls-key", "", "file with its key (default $UNDERSTUDY_TLS_KEY)")
 	cmd.Args = atMostOneGroup
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -47,7 +52,22 @@ func (a *asker) client() (*api.Client, error) {
 	if err != nil {
 		return nil, &failure{exitUsage, "understudy: nothing was done", err.Error(), "Give a path such as /run/understudy/sidecar.sock, or a URL such as " + api.CaddyAdmin, readCLI}
 	}
+	if err := c.Secure(a.tlsFiles(at)); err != nil {
+		return nil, &failure{exitUsage, "understudy: nothing was done", err.Error(), "See --tls-ca, --tls-cert and --tls-key, and $UNDERSTUDY_TLS_CA, _CERT and _KEY", readCLI}
+	}
 	return c, nil
+}
+
+// tlsFiles gives the files that the flags name, and for an https API those of
+// the environment for the others.
+func (a *asker) tlsFiles(at string) api.TLSFiles {
+	f := a.tls
+	if strings.HasPrefix(at, "https://") {
+		f.CA = cmp.Or(f.CA, a.session.getenv("UNDERSTUDY_TLS_CA"))
+		f.Cert = cmp.Or(f.Cert, a.session.getenv("UNDERSTUDY_TLS_CERT"))
+		f.Key = cmp.Or(f.Key, a.session.getenv("UNDERSTUDY_TLS_KEY"))
+	}
+	return f
 }
 
 func (a *asker) readToken() (string, error) {

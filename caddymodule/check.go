@@ -42,15 +42,45 @@ func Check(config []byte) (faults, warnings []string) {
 	return nil, warnings
 }
 
+// dir gives the state directory, the usual one if none is configured.
+func (a *App) dir() string {
+	if a.StateDir != "" {
+		return a.StateDir
+	}
+	return filepath.Join(caddy.AppDataDir(), "understudy")
+}
+
+// Watched gives the groups of a Caddy configuration in JSON that is without
+// fault, and where it keeps what is decided.
+func Watched(config []byte) (groups []string, place register.Place) {
+	var c struct {
+		Apps struct {
+			Understudy *App `json:"understudy"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &c); err != nil || c.Apps.Understudy == nil {
+		return nil, place
+	}
+	a := c.Apps.Understudy
+	place.Dir = a.dir()
+	if a.Etcd != nil {
+		e := a.Etcd.config(place.Dir)
+		place.Etcd = &e
+	}
+	return a.names(), place
+}
+
 // stored names what differs from the stored Traffic, where there is one that
 // can be read. The configuration may be for another machine, so it is no fault.
 func (a *App) stored() (f faults) {
+	dir := a.dir()
 	if a.Etcd != nil {
-		return nil
-	}
-	dir := a.StateDir
-	if dir == "" {
-		dir = filepath.Join(caddy.AppDataDir(), "understudy")
+		for _, name := range a.names() {
+			if why := register.Astray(context.Background(), dir, name); why != "" {
+				f.add("groups/"+name, "%s", why)
+			}
+		}
+		return f
 	}
 	if _, err := os.Stat(dir); err != nil {
 		return nil

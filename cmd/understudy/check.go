@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,27 +25,27 @@ const exitConfig = 2
 const readCaddyfile = "Caddyfile.example"
 
 func newCheck(s *session) *cobra.Command {
-	var path string
+	var paths []string
 	cmd := &cobra.Command{
-		Use:   "check --config FILE",
+		Use:   "check --config FILE...",
 		Short: "Check a configuration: every fault at once, with its line",
 		Long: `Check a configuration: a sidecar's or a node's where the name ends in .yaml or
 .yml, Caddy's JSON where it ends in .json, else a Caddyfile. Nothing is started,
 nothing is written, no node is asked.
 
 Every fault is reported at once with its line, and the exit code is 2. What is
-legal but unwise is told, and the exit code is 0.`,
+legal but unwise is told, and the exit code is 0.
+
+With --config several times it is also told where the files do not fit together:
+a group that is kept in two registers, watchers of one name.`,
 		Args: nothing,
 	}
-	cmd.Flags().StringVar(&path, "config", "", "the file")
+	cmd.Flags().StringArrayVar(&paths, "config", nil, "the file; may be given several times")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if path == "" {
+		if len(paths) == 0 {
 			return misuse(cmd, "--config FILE is missing")
 		}
-		if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
-			return s.checkYAML(path)
-		}
-		return s.check(path)
+		return s.checkAll(cmd.Context(), paths)
 	}
 	return cmd
 }

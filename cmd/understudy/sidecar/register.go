@@ -30,6 +30,16 @@ func openRegister(c *config.Sidecar, log *slog.Logger) (shared, error) {
 	return r, nil
 }
 
+// PlaceOf gives where a sidecar keeps what is decided.
+func PlaceOf(c *config.Sidecar) register.Place {
+	p := register.Place{Dir: c.StateDir}
+	if c.Etcd != nil {
+		e := EtcdOf(c)
+		p.Etcd = &e
+	}
+	return p
+}
+
 // EtcdOf gives what a sidecar.yaml says of etcd. The last known traffic is
 // copied below state_dir.
 func EtcdOf(c *config.Sidecar) register.EtcdConfig {

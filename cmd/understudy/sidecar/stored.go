@@ -14,7 +14,15 @@ import (
 // stored names what differs from the stored Traffic, where there is one that
 // can be read. The configuration may be for another machine, so it is no fault.
 func stored(c *config.Sidecar) (f config.Faults) {
-	if _, err := os.Stat(c.StateDir); err != nil || c.Etcd != nil {
+	if c.Etcd != nil {
+		for _, name := range c.Names() {
+			if why := register.Astray(context.Background(), c.StateDir, name); why != "" {
+				f.Add("groups/"+name, "%s", why)
+			}
+		}
+		return f
+	}
+	if _, err := os.Stat(c.StateDir); err != nil {
 		return nil
 	}
 	r, err := register.OpenDir(c.StateDir)

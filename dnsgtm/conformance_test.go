@@ -78,6 +78,13 @@ var compliance = []probe{
 	}},
 	{"ednsopt", edns0(0, 4096, 0, unknown), 0, true, hasSOA},
 	{"ednsopt with data", edns0(0, 4096, 0, filled), 0, true, hasSOA},
+	{"an EDE in a query", edns0(0, 4096, 0, local(dns.EDNS0EDE, "00")), 0, true, hasSOA},
+	{"EXPIRE of a wrong length", edns0(0, 4096, 0, local(dns.EDNS0EXPIRE, "010203"), cookie), 0, true, func(t *testing.T, r *dns.Msg) {
+		if got := optionOf(r, dns.EDNS0COOKIE); len(got) != 48 {
+			t.Errorf("got the cookie %q", got)
+		}
+	}},
+	{"LLQ that is too short", edns0(0, 4096, 0, local(dns.EDNS0LLQ, "0001")), 0, true, hasSOA},
 	{"edns1opt", edns0(1, 4096, 0, unknown), dns.RcodeBadVers, false, empty},
 	{"do", edns0(0, 4096, flagDO), 0, true, hasSOA},
 	{"edns1do", edns0(1, 4096, flagDO), dns.RcodeBadVers, false, empty},

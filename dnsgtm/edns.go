@@ -1,6 +1,8 @@
 package dnsgtm
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 
@@ -62,6 +64,51 @@ func (e *edns) take(o dns.EDNS0) {
 			e.malformed, e.cookie = true, nil
 		}
 	}
+}
+
+// maskOptions gives a message in which the options of its OPT that are of no use
+// to us have a code for local use; false if there are none.
+func maskOptions(raw []byte) (plain []byte, masked bool) {
+	at := headerSize
+	count := func(i int) int { return int(binary.BigEndian.Uint16(raw[i:])) }
+	for range count(4) {
+		at = skipName(raw, at) + 4
+	}
+	plain = bytes.Clone(raw)
+	for range count(6) + count(8) + count(10) {
+		if at = skipName(raw, at); at+10 > len(raw) {
+			return plain, masked
+		}
+		kind, end := count(at), at+10+count(at+8)
+		if at += 10; kind == int(dns.TypeOPT) && end <= len(raw) {
+			for at+4 <= end {
+				switch count(at) {
+				case dns.EDNS0NSID, dns.EDNS0SUBNET, dns.EDNS0COOKIE, dns.EDNS0TCPKEEPALIVE, dns.EDNS0PADDING:
+				default:
+					binary.BigEndian.PutUint16(plain[at:], dns.EDNS0LOCALSTART)
+					masked = true
+				}
+				at += 4 + count(at+2)
+			}
+		}
+		at = end
+	}
+	return plain, masked
+}
+
+// skipName gives where a name ends, beyond the message if it does not.
+func skipName(raw []byte, at int) int {
+	for at < len(raw) {
+		switch n := int(raw[at]); {
+		case n == 0:
+			return at + 1
+		case n >= 0xc0:
+			return at + 2
+		default:
+			at += 1 + n
+		}
+	}
+	return len(raw) + 1
 }
 
 // option gives an option as it goes over the wire.

@@ -79,16 +79,33 @@ func (s *Server) open(raw []byte, from client) (x *exchange, early []byte) {
 		return nil, nil
 	}
 	if opcode := bits >> 11 & 0xf; opcode != dns.OpcodeQuery {
+		s.count(dns.RcodeNotImplemented)
 		return nil, bare(raw, dns.RcodeNotImplemented)
 	}
-	q := new(dns.Msg)
-	if err := q.Unpack(raw); err != nil || !wellFormed(raw, q) {
+	q, ok := parse(raw)
+	if !ok || !wellFormed(raw, q) {
+		s.count(dns.RcodeFormatError)
 		return nil, bare(raw, dns.RcodeFormatError)
 	}
 	return &exchange{
 		s: s, t: s.table.Load(), from: from, raw: raw, q: q, edns: readEDNS(q),
 		now: uint32(time.Now().Unix()), // #nosec G115 -- serial arithmetic until 2106
 	}, nil
+}
+
+// parse reads a query. An option of EDNS that is of no use to us must be ignored,
+// whatever is in it (RFC 6891, 6.1.2), though the parser wants to understand it.
+func parse(raw []byte) (q *dns.Msg, ok bool) {
+	q = new(dns.Msg)
+	if q.Unpack(raw) == nil {
+		return q, true
+	}
+	plain, masked := maskOptions(raw)
+	if !masked {
+		return nil, false
+	}
+	q = new(dns.Msg)
+	return q, q.Unpack(plain) == nil
 }
 
 // bare gives a reply that is only a header (RFC 8906, 8.1.4 wants no more of an

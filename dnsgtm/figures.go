@@ -72,7 +72,7 @@ func (s *Server) Figures() Figures {
 	}
 	for rcode := range f.rcodes {
 		if n := f.rcodes[rcode].Load(); n > 0 {
-			sum.Replies[dns.RcodeToString[rcode]] = n
+			sum.Replies[rcodeName(rcode)] = n
 		}
 	}
 	for _, t := range s.tallies() {
@@ -85,6 +85,15 @@ func (s *Server) Figures() Figures {
 		sum.Unsent += t.unsent.Load()
 	}
 	return sum
+}
+
+// rcodeName gives the name of an rcode; 16 has two, and what goes out with it
+// is about EDNS: TSIG has its errors in its own record.
+func rcodeName(rcode int) string {
+	if rcode == dns.RcodeBadVers {
+		return "BADVERS"
+	}
+	return dns.RcodeToString[rcode]
 }
 
 // tallies gives the counters of every worker.

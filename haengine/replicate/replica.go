@@ -61,7 +61,14 @@ func Open(c Config) (*Replica, error) {
 // Behind makes the Replica wait with a commit while s is being fetched from:
 // who fetches gets one generation, not half of two.
 func (r *Replica) Behind(s *Source) {
-	r.outgoing = func() (func(), bool) { return s.busy.Unlock, s.busy.TryLock() }
+	r.outgoing = func() (func(), bool) {
+		select {
+		case s.busy <- struct{}{}:
+			return func() { <-s.busy }, true
+		default:
+			return nil, false
+		}
+	}
 }
 
 // Order is what a run is to do.

@@ -27,7 +27,7 @@ type Source struct {
 	Facts func(ctx context.Context) (Facts, error)
 	Log   *slog.Logger
 
-	busy sync.Mutex // held by the session that is served
+	busy chan struct{} // holds one: the session that is served, or a commit of this node's own
 }
 
 // SpoolDir is the folder in which a node's dumps wait to be fetched.
@@ -35,6 +35,7 @@ func SpoolDir(dir string) string { return filepath.Join(dir, "spool") }
 
 // Open empties the spool: what was in it belongs to sessions that are over.
 func (s *Source) Open() error {
+	s.busy = make(chan struct{}, 1)
 	if err := os.RemoveAll(SpoolDir(s.Dir)); err != nil {
 		return err
 	}
@@ -69,6 +70,7 @@ type serving struct {
 	*Source
 	peer   string
 	offers map[string]offered
+	in     bool // it is the one that is served
 	out    *json.Encoder
 	mu     sync.Mutex // guards out
 }
@@ -82,11 +84,7 @@ func (s *Source) serve(ctx context.Context, conn io.WriteCloser, in *bufio.Reade
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer conn.Close()
 	v := &serving{Source: s, peer: peer, offers: map[string]offered{}, out: json.NewEncoder(conn)}
-	free := s.busy.TryLock()
-	if free {
-		defer s.busy.Unlock()
-		defer v.clear()
-	}
+	defer v.leave()
 	for {
 		var q request
 		if err := line(in, &q); err != nil {
@@ -95,11 +93,37 @@ func (s *Source) serve(ctx context.Context, conn io.WriteCloser, in *bufio.Reade
 			}
 			return
 		}
-		if !free && q.Do != "hello" {
-			v.say(reply{Error: errBusy.Error()})
-			continue
-		}
 		v.answer(ctx, q)
+	}
+}
+
+// patience is how long a session waits for the one before: its end may not have
+// been noticed yet.
+const patience = 15 * time.Second
+
+// enter makes this the session that is served.
+func (v *serving) enter(ctx context.Context) error {
+	if v.in {
+		return nil
+	}
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	select {
+	case v.busy <- struct{}{}:
+		v.in = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-end.C:
+		return errBusy
+	}
+}
+
+// leave lets the next one in.
+func (v *serving) leave() {
+	if v.in {
+		v.clear()
+		<-v.busy
 	}
 }
 
@@ -203,6 +227,9 @@ func (v *serving) set(name string) *Set {
 // an application that writes a file before its row, and deletes a row before
 // its file, finds every row's file in the copy.
 func (v *serving) begin(ctx context.Context, names []string) ([]offered, error) {
+	if err := v.enter(ctx); err != nil {
+		return nil, err
+	}
 	f, err := v.Facts(ctx)
 	if err != nil {
 		return nil, err

@@ -135,7 +135,7 @@ func newEngine(c *config.NodeFile, trust *remote.Trust, copies *copier, log *slo
 		commands.Before = copies.beforeApp
 	}
 	e := haengine.Config{
-		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
+		Name: c.Name, PeerName: c.Peer.Name, Recovery: c.Recovery, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
 		Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App:  haengine.NewApplication(commands, log),
 		Door: haengine.NoDoor{},

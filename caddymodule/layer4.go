@@ -81,7 +81,8 @@ func (l *Layer4) Handle(down *layer4.Connection, _ layer4.Handler) error {
 // again until the deadline.
 func (l *Layer4) connect(down *layer4.Connection) (*tracked, error) {
 	deadline := time.Now().Add(time.Duration(l.queue.QueueTimeout))
-	tried, failed := false, error(nil)
+	var tried *server
+	var failed error
 	for {
 		c, out := l.route.settle(down.Context, tried, true, patience{deadline, int64(l.queue.QueueMax)})
 		if out != proceed {
@@ -99,7 +100,7 @@ func (l *Layer4) connect(down *layer4.Connection) (*tracked, error) {
 		}
 		failed = err
 		if !errors.Is(err, errFenced) && !errors.Is(err, errStarting) {
-			tried = true
+			tried = c.serving
 			l.route.doubt(c.serving.node, err.Error())
 			if time.Now().After(deadline) {
 				return nil, err

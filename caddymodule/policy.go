@@ -12,7 +12,7 @@ import (
 
 // Names of the request variables that only the slow path uses.
 const (
-	triedVar    = "understudy.tried"    // an attempt of this request has failed
+	triedVar    = "understudy.tried"    // the *server at which the last attempt of this request failed
 	deadlineVar = "understudy.deadline" // until when it may wait, over all its attempts
 	refusedVar  = "understudy.refused"  // it gets 503 from us, or 499
 )
@@ -89,7 +89,7 @@ func (p *Policy) wait(r *http.Request, w http.ResponseWriter) *choice {
 		deadline = time.Now().Add(time.Duration(p.QueueTimeout))
 		caddyhttp.SetVar(ctx, deadlineVar, deadline)
 	}
-	tried := caddyhttp.GetVar(ctx, triedVar) != nil
+	tried, _ := caddyhttp.GetVar(ctx, triedVar).(*server)
 	c, out := p.route.settle(ctx, tried, !replayable(r), patience{deadline, int64(p.QueueMax)})
 	if out == proceed {
 		return c

@@ -41,7 +41,7 @@ func (c *choice) calm() bool {
 // starting gives what ends when the serving node, which has just been chosen
 // and refuses, may be tried again; nil if it need not be waited for.
 func (c *choice) starting() chan struct{} {
-	if c.serving != nil {
+	if c.serving != nil && !c.hopeless {
 		if k := c.serving.knock.Load(); k != nil {
 			return k.over
 		}
@@ -135,16 +135,17 @@ func (r *route) tell(s ha.Situation) {
 }
 
 // promotes says whether the serving node has just been chosen and may still be
-// starting its application: its pages say NotAvailable meanwhile, and requests
-// wait for it. The caller holds r.mu.
+// starting its application: its pages answer NotAvailable meanwhile, and
+// requests wait for it. The caller holds r.mu.
 func (r *route) promotes(s ha.Situation, old *choice) bool {
 	if s.Target != old.node {
 		r.arrived = false
 	}
-	if s.View.Of(s.Traffic.Serving).Last.State == ha.Active {
+	serving := s.View.Of(s.Traffic.Serving)
+	if serving.Last.State == ha.Active {
 		r.arrived = true
 	}
-	return !r.arrived && s.Traffic.Left != "" && s.At.Sub(s.Traffic.Since) < s.Rules.PromotionTime
+	return !r.arrived && serving.Rising() && s.Traffic.Left != "" && s.At.Sub(s.Traffic.Since) < s.Rules.PromotionTime
 }
 
 // server gives the open server of a node, the old choice's if it is the same.
@@ -214,9 +215,10 @@ type patience struct {
 	most     int64
 }
 
-// settle waits until there is a choice that a request can go by: tried says
-// that an attempt has failed, unsafe that it could not be sent again.
-func (r *route) settle(ctx context.Context, tried, unsafe bool, p patience) (*choice, outcome) {
+// settle waits until there is a choice that a request can go by: tried is where
+// its last attempt has failed, nil if there was none, unsafe says that it could
+// not be sent again.
+func (r *route) settle(ctx context.Context, tried *server, unsafe bool, p patience) (*choice, outcome) {
 	counted := false
 	defer func() {
 		if counted {
@@ -227,8 +229,8 @@ func (r *route) settle(ctx context.Context, tried, unsafe bool, p patience) (*ch
 		c := r.choice.Load()
 		starting := c.starting()
 		switch {
-		case c.queue == ha.QueueAll, c.queue == ha.QueueUnsafe && (tried || unsafe), starting != nil && !c.hopeless:
-		case c.serving == nil, c.hopeless && (tried || starting != nil):
+		case c.queue == ha.QueueAll, c.queue == ha.QueueUnsafe && (tried != nil || unsafe), starting != nil:
+		case c.serving == nil, c.hopeless && (tried == c.serving || c.serving.knock.Load() != nil):
 			return c, hopeless
 		default:
 			return c, proceed

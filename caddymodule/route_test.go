@@ -70,8 +70,11 @@ func TestRequestsWaitOnlyAsTheQueueSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := routeTo("core1")
 				r.place(r.address, c.now)
-				begun := time.Now()
-				_, got := r.settle(t.Context(), c.tried, c.unsafe, patience{begun.Add(time.Second), 1})
+				begun, failedAt := time.Now(), (*server)(nil)
+				if c.tried {
+					failedAt = r.choice.Load().serving
+				}
+				_, got := r.settle(t.Context(), failedAt, c.unsafe, patience{begun.Add(time.Second), 1})
 				if got != c.want {
 					t.Errorf("got outcome %d, want %d", got, c.want)
 				}
@@ -94,7 +97,7 @@ func TestWaitersAreReleasedTogetherToTheNewNode(t *testing.T) {
 		got := make(chan string)
 		for range 100 {
 			go func() {
-				c, _ := r.settle(t.Context(), false, true, patience{time.Now().Add(time.Minute), 100})
+				c, _ := r.settle(t.Context(), nil, true, patience{time.Now().Add(time.Minute), 100})
 				got <- c.node
 			}()
 		}
@@ -102,7 +105,7 @@ func TestWaitersAreReleasedTogetherToTheNewNode(t *testing.T) {
 		if n := r.waiting.Load(); n != 100 {
 			t.Fatalf("%d wait, want 100", n)
 		}
-		if _, out := r.settle(t.Context(), false, true, patience{time.Now().Add(time.Minute), 100}); out != givenUp {
+		if _, out := r.settle(t.Context(), nil, true, patience{time.Now().Add(time.Minute), 100}); out != givenUp {
 			t.Errorf("one more than queue_max was let in: %d", out)
 		}
 		begun := time.Now()
@@ -124,7 +127,7 @@ func TestAClientThatLeavesTheQueueIsGone(t *testing.T) {
 	r.tell(situation("core1", queue(ha.QueueAll, ha.Confirming)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, out := r.settle(ctx, false, false, patience{time.Now().Add(time.Minute), 1}); out != gone {
+	if _, out := r.settle(ctx, nil, false, patience{time.Now().Add(time.Minute), 1}); out != gone {
 		t.Errorf("got outcome %d, want gone", out)
 	}
 }
@@ -329,13 +332,14 @@ func TestRequestsWaitForANodeThatIsStillPromotedAndNotForOneThatFailsLater(t *te
 	r := routeTo("core1")
 	t.Cleanup(r.stop)
 	begun := time.Unix(1_800_000_000, 0)
+	cause := ha.Status
 	moved := func(state ha.State, after time.Duration) ha.Situation {
 		return situation("core2", func(s *ha.Situation) {
 			s.At, s.Rules = begun.Add(after), ha.DefaultRules()
 			s.Traffic.Left, s.Traffic.Since = "core1", begun
 			s.View = ha.View{}.Keep(s.Traffic.Order, nil)
 			for range s.Rules.Fall {
-				s.View = s.View.Observe(ha.Reading{Node: "core2", State: state, At: s.At}, "core2", s.Rules.Fall)
+				s.View = s.View.Observe(ha.Reading{Node: "core2", State: state, Cause: cause, At: s.At}, "core2", s.Rules.Fall)
 			}
 			if state == ha.NotAvailable {
 				s.Decision = ha.Decision{Verb: ha.Wait, Reason: ha.LastInOrder, Row: 6}
@@ -358,6 +362,13 @@ func TestRequestsWaitForANodeThatIsStillPromotedAndNotForOneThatFailsLater(t *te
 			t.Errorf("%v after %v: hopeless %t", step.state, step.after, got)
 		}
 	}
+	r.tell(situation("core1"))
+	cause = ha.Refused
+	r.tell(moved(ha.NotAvailable, time.Second))
+	if !r.choice.Load().hopeless {
+		t.Error("its page is silent: nobody may wait for it")
+	}
+	cause = ha.Status
 	r.tell(moved(ha.Active, time.Second))
 	r.tell(moved(ha.NotAvailable, 2*time.Second))
 	if !r.choice.Load().hopeless {

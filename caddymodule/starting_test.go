@@ -53,7 +53,7 @@ func TestRequestsWaitForANewNodeThatRefusesWhereWaitingIsBounded(t *testing.T) {
 		out := make(chan outcome)
 		for range 5 {
 			go func() {
-				_, o := r.settle(t.Context(), false, true, patience{begun.Add(time.Minute), 3})
+				_, o := r.settle(t.Context(), nil, true, patience{begun.Add(time.Minute), 3})
 				out <- o
 			}()
 		}
@@ -108,7 +108,7 @@ func TestTheKnockingEndsWithTheNodesService(t *testing.T) {
 		r, node := refusing(t)
 		out := make(chan string)
 		go func() {
-			c, _ := r.settle(t.Context(), false, true, patience{time.Now().Add(time.Minute), 3})
+			c, _ := r.settle(t.Context(), nil, true, patience{time.Now().Add(time.Minute), 3})
 			out <- c.node
 		}()
 		synctest.Wait()
@@ -131,7 +131,7 @@ func TestNobodyWaitsForANewNodeThatWentDownAndKeepsItsTraffic(t *testing.T) {
 		r, _ := refusing(t)
 		r.tell(situation("core2", down(ha.LastInOrder)))
 		begun := time.Now()
-		if _, o := r.settle(t.Context(), false, false, patience{begun.Add(time.Minute), 3}); o != hopeless || time.Since(begun) != 0 {
+		if _, o := r.settle(t.Context(), nil, false, patience{begun.Add(time.Minute), 3}); o != hopeless || time.Since(begun) != 0 {
 			t.Errorf("outcome %d after %s, want an answer at once", o, time.Since(begun))
 		}
 	})

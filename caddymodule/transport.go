@@ -148,7 +148,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if errors.Is(err, errStarting) { // the policy has it wait
 		return resp, err
 	}
-	caddyhttp.SetVar(req.Context(), triedVar, true)
+	caddyhttp.SetVar(req.Context(), triedVar, s)
 	if !errors.Is(err, errFenced) && s.ctx.Err() == nil {
 		t.route.doubt(s.node, err.Error())
 	}

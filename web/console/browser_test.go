@@ -71,6 +71,77 @@ func TestAPersonSeesWhyAndMovesTrafficInABrowser(t *testing.T) {
 	}
 }
 
+func TestReorderingAndHoldingGoByTheConsoleWithoutJavaScriptAndByTheKeyboard(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.day()
+	d.groups.Lose("mdm", "core1")
+	d.groups.Read("mdm", "core2", ha.Active)
+	b := webtest.Open(t)
+	b.NoScript()
+	b.Go(d.URL + "/")
+	b.Keys("anna\t" + password + "\r") // the name has the focus
+	b.Sees("Groups")
+	b.Go(d.URL + "/console/groups/mdm")
+	b.Sees("The way back to core1")
+	b.Sees("as of")
+	b.Press("Reorder")
+	for i, node := range []string{"core2", "core1", "dr1"} {
+		b.ChooseNth("order", i, node)
+	}
+	b.Fill("Reason", "core2 stays the Primary")
+	b.Press("Show what would happen")
+	b.Sees("would be: order core2 core1 dr1, traffic stays on core2")
+	b.Press("Make core2 the first in order")
+	s, _ := d.groups.Situation("mdm")
+	if s.Traffic.Order[0] != "core2" || s.Traffic.Serving != "core2" {
+		t.Fatalf("the traffic is %+v", s.Traffic)
+	}
+	b.Sees("Done: mdm order core2 core1 dr1")
+	for range 60 { // from the top to Hold, by the Tab key alone
+		b.Keys("\t")
+		if webtest.Eval[string](b, `document.activeElement.textContent`) == "Hold" {
+			break
+		}
+	}
+	if outline := webtest.Eval[string](b, `getComputedStyle(document.activeElement).outlineStyle`); outline != "solid" {
+		t.Errorf("what has the focus is not seen: its outline is %s", outline)
+	}
+	b.Keys("\r")
+	b.Sees("Freezes routing")
+	b.Fill("Reason", "work on core1")
+	b.Press("Show what would happen")
+	b.Press("Hold mdm")
+	b.Sees("HELD")
+	b.Shot("console-no-script-held")
+	b.Go(d.URL + "/console/groups/mdm")
+	b.Keys("\t\r") // the link that skips the menu
+	if at := webtest.Eval[string](b, `location.hash`); at != "#main" {
+		t.Errorf("the first link leads to %q", at)
+	}
+	for range 40 { // a part of a lane tells its evidence
+		b.Keys("\t")
+		if webtest.Eval[bool](b, `document.activeElement.matches(".lanes .seg")`) {
+			break
+		}
+	}
+	if shown := webtest.Eval[string](b, `getComputedStyle(document.activeElement.querySelector("foreignObject")).display`); shown != "block" {
+		t.Errorf("the evidence of the part that has the focus is displayed as %s", shown)
+	}
+}
+
+func TestAPageThatHasLostItsStreamSaysSinceWhen(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.groups.Pair()
+	b := d.login(t)
+	b.Sees("traffic → core1")
+	d.Server.CloseClientConnections()
+	d.Server.Listener.Close()
+	b.Sees("The connection is lost since")
+	b.Shot("console-lost")
+}
+
 func TestEveryPageOfTheConsoleHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/api"
+	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/web"
 	"github.com/understudy-ha/understudy/web/lanes"
 )
@@ -63,7 +64,14 @@ func newest(g api.Group) (at time.Time) {
 func events(changes []api.Change) []event {
 	var all []event
 	for _, c := range slices.Backward(changes) {
-		all = append(all, event{c, api.Moved(c), api.By(c.Changed), api.Evidences(c)})
+		moved := api.Moved(c)
+		switch c.Cause {
+		case ha.HeldBy:
+			moved += " held"
+		case ha.Released:
+			moved += " released"
+		}
+		all = append(all, event{c, moved, api.By(c.Changed), api.Evidences(c)})
 	}
 	return all
 }

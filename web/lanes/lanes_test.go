@@ -39,6 +39,9 @@ func TestALogRemembersChangesAndSaysWhenNobodyWatched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := l.Note(Mark{At: noon.Add(time.Hour), Node: "core1", State: "not_available"}); err != nil { // news that comes late
+		t.Fatal(err)
+	}
 	if err := l.Alive(noon.Add(3 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}

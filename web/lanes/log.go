@@ -88,8 +88,8 @@ func (l *Log) add(m Mark) {
 func (l *Log) Note(m Mark) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if was, known := l.now[m.Node]; known && was.State == m.State {
-		return nil
+	if was, known := l.now[m.Node]; known && (was.State == m.State || m.At.Before(was.At)) {
+		return nil // the same, or news that came late
 	}
 	l.add(m)
 	if l.lines > mostMarks {

@@ -26,9 +26,15 @@
     document.body.classList.remove("is-stale");
   }
 
+  // A click must not lose its target between the button's way down and up.
+  let pressed = false;
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = false; }, 200), true);
+
   // Somebody who is writing into a form, or has opened a menu of it, is not disturbed.
   function writing() {
     const at = document.activeElement;
+    if (pressed) return true;
     return at && at.closest("main form") && at.matches("input, select, textarea");
   }
 

@@ -247,7 +247,13 @@ func (b *Tab) Choose(label, option string) {
 // label with another field.
 func (b *Tab) ChooseNamed(name, option string) {
 	b.t.Helper()
-	b.run("choose "+option, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(()=>{const s=document.getElementsByName(%q)[0]; s.value=%q; if(s.value!==%q) throw new Error("no such option")})()`, name, option, option)))
+	b.ChooseNth(name, 0, option)
+}
+
+// ChooseNth is ChooseNamed for one of several menus of the same name.
+func (b *Tab) ChooseNth(name string, n int, option string) {
+	b.t.Helper()
+	b.run("choose "+option, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(()=>{const s=document.getElementsByName(%q)[%d]; s.value=%q; if(s.value!==%q) throw new Error("no such option")})()`, name, n, option, option)))
 }
 
 // Tick clicks the radio button or check box with a label, in the group with a

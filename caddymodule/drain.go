@@ -26,7 +26,7 @@ func (r *route) part(t *Transport) {
 
 // frozen says whether every request waits for a planned swap.
 func frozen(s ha.Situation) bool {
-	return s.Queue == ha.QueueAll && s.At.Before(s.Traffic.QueueUntil)
+	return s.Queue == ha.QueueAll && s.Traffic.Waits(s.At)
 }
 
 // ebb closes idle connections for as long as every request waits for a planned

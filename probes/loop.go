@@ -203,7 +203,7 @@ func (l *loop) probe() {
 		l.figures.late(now.Sub(s.due))
 		l.start(n.Looker, s, ha.Pages(l.traffic.Order, l.traffic.Serving, n.Name))
 	}
-	if q := l.traffic.QueueUntil; q.After(now) && q.Before(wake) {
+	if q := l.traffic.QueueUntil; l.traffic.Waits(now) && q.Before(wake) {
 		wake = q
 	}
 	l.timer.Reset(wake.Sub(now))

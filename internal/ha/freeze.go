@@ -38,6 +38,13 @@ func Freeze(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error) 
 	return next, nil
 }
 
+// Waits says whether every request waits at now for a planned swap. An end that
+// lies further ahead than a freeze may last is not waited for: the clock has
+// been set back since.
+func (t Traffic) Waits(now time.Time) bool {
+	return now.Before(t.QueueUntil) && t.QueueUntil.Sub(now) <= MostFreeze
+}
+
 // heldBy says whether the named owner holds the group.
 func (t Traffic) heldBy(owner string) bool {
 	return owner != "" && t.Hold != nil && t.Hold.Owner == owner

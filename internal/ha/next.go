@@ -146,7 +146,7 @@ const (
 // Queue says which requests of a group wait, given the decision in force.
 func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
 	switch serving := v.Of(t.Serving); {
-	case now.Before(t.QueueUntil):
+	case t.Waits(now):
 		return QueueAll
 	case d.Verb == FailOver, d.Reason == Confirming, d.Reason == Starting:
 		return QueueAll
@@ -162,7 +162,7 @@ func Queue(t Traffic, d Decision, v View, now time.Time) Queueing {
 // node has missed one or is suspect, or every request waits for a planned swap.
 func Urgent(t Traffic, v View, now time.Time) bool {
 	s := v.Of(t.Serving)
-	return s.Misses > 0 || !s.Suspect.IsZero() || now.Before(t.QueueUntil)
+	return s.Misses > 0 || !s.Suspect.IsZero() || t.Waits(now)
 }
 
 // Wanted says whether a reading of node is wanted at once: the serving node

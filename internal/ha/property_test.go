@@ -228,6 +228,33 @@ func TestTrafficMovesOnlyDownTheOrderAndOnlyOntoAReadyNode(t *testing.T) {
 	})
 }
 
+// The times of readings are of this process and follow no clock that is set;
+// those of a stored Traffic are the wall's, which may have been.
+func TestAClockThatWasSetMovesNoTrafficAndHoldsNoRequest(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		tr, v, rules := drawGroup(t)
+		tr.QueueUntil = time.Time{}
+		want := ha.Next(tr, v, rules, now)
+		queue := ha.Queue(tr, want, v, now)
+		jump := time.Duration(rapid.SampledFrom([]int{-1, 1}).Draw(t, "back or forth")*rapid.IntRange(1, 1000).Draw(t, "hours")) * time.Hour
+		tr.Since, tr.At = tr.Since.Add(jump), tr.At.Add(jump)
+		if tr.Hold != nil {
+			hold := *tr.Hold
+			hold.Since, hold.Until = hold.Since.Add(jump), now.Add(jump)
+			tr.Hold = &hold
+		}
+		tr.QueueUntil = now.Add(jump)
+		got := ha.Next(tr, v, rules, now)
+		if got != want && (got.Row > 3 || want.Row > 3 || got.Verb != ha.Stay || want.Verb != ha.Stay) {
+			t.Fatalf("%+v, and after a jump of %s %+v", want, jump, got)
+		}
+		if waits := ha.Queue(tr, got, v, now); waits != queue {
+			t.Fatalf("queue %d, and after a jump of %s %d", queue, jump, waits)
+		}
+	})
+}
+
 func TestOnlyAnActivePageOfProfileSafeIsNotBelievedAndOnlyBelowAnEpochThatWasSeen(t *testing.T) {
 	t.Parallel()
 	refused := 0

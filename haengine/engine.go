@@ -45,13 +45,13 @@ type Door interface {
 type Config struct {
 	Name     string
 	PeerName string
-	Recovery bool   // for disaster recovery: its peer is the main site\'s Secondary, which may stand by
 	Dir      string // data_dir
 	Peer     Peer
 	App      App
 	Door     Door
 	Lease    Lease
 	Register Register
+	Safety   Safety // of profile safe
 	Fence    Fencing
 	Post     Post              // nil: nobody is told
 	Stock    Stock             // nil: nothing is replicated
@@ -70,9 +70,6 @@ type Config struct {
 // place gives this node's place among the two: it only keeps their epochs
 // apart, so any order that both nodes agree on will do.
 func (c *Config) place() int {
-	if c.Recovery {
-		return 3 // the two of the main site do not know this node
-	}
 	if c.Name < c.PeerName {
 		return 1
 	}
@@ -109,9 +106,10 @@ type Engine struct {
 	agents   agents
 	swaps    *swaps
 	fronts   fronts
-	actor    string // who says what is being done; empty: nobody
-	broken   string // why nothing is decided any more
-	failed   error  // why Run ends
+	answered nodeapi.RegisterNow // by the register
+	actor    string              // who says what is being done; empty: nobody
+	broken   string              // why nothing is decided any more
+	failed   error               // why Run ends
 	since    time.Time
 	turned   ha.Instant
 	wall     time.Time
@@ -177,13 +175,16 @@ func (e *Engine) recall() error {
 	}
 	e.member.Kept = e.kept
 	e.settings = DefaultSettings()
-	e.settings.KeepInStandby = e.Recovery // it is brought online by hand
 	if _, err := load(filepath.Join(e.Dir, settingsFile), &e.settings); errors.As(err, &damaged) {
 		e.broken, e.settings = damaged.Error(), DefaultSettings()
 	} else if err != nil {
 		return err
 	}
-	if faults := e.settings.Check(); len(faults) > 0 {
+	if faults := e.settings.Check(); len(faults) == 0 && e.kept.Enabled {
+		if faults := e.check(e.settings); len(faults) > 0 {
+			e.broken = "the settings do not fit the lease in node.yaml: " + faults[0]
+		}
+	} else if len(faults) > 0 {
 		e.broken, e.settings = "the saved settings are not possible: "+faults[0], DefaultSettings()
 	}
 	if err := e.recallRest(); errors.As(err, &damaged) {

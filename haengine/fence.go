@@ -43,5 +43,8 @@ func (e *Engine) fence() {
 func (e *Engine) rules(s Settings) ha.Settings {
 	r := s.rules(e.place())
 	r.Fence = len(e.Fence.Line) > 0
+	if e.Lease != nil {
+		e.Safety.rule(&r)
+	}
 	return r
 }

@@ -3,7 +3,9 @@ package haengine
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -40,6 +42,7 @@ func (e *Engine) request(do func(context.Context) (ha.Event, error), floor uint6
 	e.do(func(ctx context.Context) func() {
 		event, err := do(ctx)
 		return func() {
+			e.hearRegister(event, err)
 			if err != nil {
 				e.note(fmt.Sprintf("the register does not answer: %v", err))
 				event = silent
@@ -48,6 +51,17 @@ func (e *Engine) request(do func(context.Context) (ha.Event, error), floor uint6
 			e.step(event)
 		}
 	})
+}
+
+// hearRegister notes what the register has answered, for people.
+func (e *Engine) hearRegister(event ha.Event, err error) {
+	now := nodeapi.RegisterNow{Heard: err == nil, At: time.Now().UTC()}
+	if err != nil {
+		now.At, now.Last = e.answered.At, err.Error()
+	} else if now.Last = event.On.String(); event.Epoch > 0 {
+		now.Last += fmt.Sprintf(", epoch %d", event.Epoch)
+	}
+	e.answered = now
 }
 
 func (e *Engine) askRegister(t task) {

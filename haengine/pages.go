@@ -20,13 +20,14 @@ type Snapshot struct {
 	Since    time.Time // of the phase
 	Peer     seen
 	Fronts   []nodeapi.Opinion
+	Answered nodeapi.RegisterNow
 	Agents   *nodeapi.Agents // nil: they elect nobody
 	machine  *ha.Machine
 }
 
 // publish lets others see how the engine is.
 func (e *Engine) publish() {
-	e.now.Store(&Snapshot{e.member, e.settings, e.broken, e.since, e.peer, e.fronts.opinions(), e.tally(), e.machine})
+	e.now.Store(&Snapshot{e.member, e.settings, e.broken, e.since, e.peer, e.fronts.opinions(), e.answered, e.tally(), e.machine})
 	e.watch.tell()
 }
 

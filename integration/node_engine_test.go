@@ -70,10 +70,28 @@ func sample(do string, args []string) error {
 			}
 		}
 	}()
-	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Node", args[2])
+		if r.URL.Path == "/write" {
+			enterLedger(args[2])
+		}
 		_, _ = io.WriteString(w, args[2]+" "+os.Getenv("UNDERSTUDY_EPOCH")+"\n")
 	}))
+}
+
+// enterLedger writes down, where a story wants it, which node has done what at
+// which epoch, as a storage that several machines share would see it.
+func enterLedger(node string) {
+	path := os.Getenv("LEDGER")
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_, _ = fmt.Fprintf(f, "%s %s\n", os.Getenv("UNDERSTUDY_EPOCH"), node)
 }
 
 func must[T any](v T, err error) T {
@@ -96,35 +114,33 @@ type member struct {
 	log                    *output
 	engine                 *process
 	client                 *nodeapi.Client
-	upstream               bool   // for disaster recovery
 	more                   string // further lines of node.yaml
+	inside                 *host  // where it runs, nil: where the test does
+	ledger                 string // file of what its application does
 	lists                  string // further lines of its app
 }
 
 func (m *member) Name() string { return m.name }
 func (m *member) URL() string  { return cmp.Or(m.seen, "http://"+m.pages) }
 
-// newMember prepares a node.
-func newMember(t *testing.T, name, peer string) *member {
-	t.Helper()
-	m := &member{t: t, name: name, peer: peer, dir: tempDir(t), pages: loopback(freePort(t)), door: loopback(freePort(t)), app: freePort(t), log: new(output)}
-	m.client = nodeapi.New(filepath.Join(m.dir, "node.sock"))
-	t.Cleanup(func() {
-		m.stopApp()
-		if _, race, found := strings.Cut(m.log.String(), "WARNING: DATA RACE"); found {
-			t.Errorf("%s has a data race:%.12000s", name, race)
-		}
-		if t.Failed() {
-			t.Logf("%s ended with:\n%s\n%s", name, m.log.tail(12), lastLines(m.journal(), 25))
-		}
-	})
-	return m
-}
-
 // newMembers prepares two nodes.
 func newMembers(t *testing.T) (core1, core2 *member) {
 	t.Helper()
-	core1, core2 = newMember(t, "core1", "core2"), newMember(t, "core2", "core1")
+	one := func(name, peer string) *member {
+		m := &member{t: t, name: name, peer: peer, dir: tempDir(t), pages: loopback(freePort(t)), door: loopback(freePort(t)), app: freePort(t), log: new(output)}
+		m.client = nodeapi.New(filepath.Join(m.dir, "node.sock"))
+		t.Cleanup(func() {
+			m.stopApp()
+			if _, race, found := strings.Cut(m.log.String(), "WARNING: DATA RACE"); found {
+				t.Errorf("%s has a data race:%.12000s", name, race)
+			}
+			if t.Failed() {
+				t.Logf("%s ended with:\n%s\n%s", name, m.log.tail(12), lastLines(m.journal(), 25))
+			}
+		})
+		return m
+	}
+	core1, core2 = one("core1", "core2"), one("core2", "core1")
 	core1.peerPages, core2.peerPages = core2.pages, core1.pages
 	return core1, core2
 }
@@ -168,7 +184,7 @@ func (m *member) start() {
 data_dir: data
 socket: node.sock
 status: {listen: "%s"}
-%s: {name: %s, status: "http://%s"}
+peer: {name: %s, status: "http://%s"}
 app:
   health: http://%s/
   health_interval: 200ms
@@ -177,8 +193,9 @@ app:
   start: [%q, sample, start, %q, "%d", %s]
   stop: [%q, sample, stop, %q]
 %sclient_connection: {listen: "%s", forward: "%s"}
-%s`, m.name, m.pages, map[bool]string{true: "upstream", false: "peer"}[m.upstream], m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
-	cmd := exec.Command(understudy, "node", "--config", file)
+%s`, m.name, m.pages, m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
+	cmd := m.inside.command(understudy, "node", "--config", file)
+	cmd.Env = append(os.Environ(), "LEDGER="+m.ledger)
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	m.engine = run(m.t, cmd)
 	await(m.t, m.name+" answers", func() bool {

@@ -27,6 +27,7 @@ func commands(s *session) []*cobra.Command {
 		newUpgrade(s),
 		newSwitchover(s),
 		newSSHServe(s),
+		newNodeGuard(s),
 		newVersion(s),
 	}
 }

@@ -78,8 +78,6 @@ func (n *nodeAsker) warn(d nodeapi.Status, role string, yes bool) error {
 	s := n.session
 	fmt.Fprintf(s.err, "What may be lost: %s.\n", d.Loss.Words(time.Now()))
 	switch {
-	case d.Recovery && d.Peer.Heard:
-		fmt.Fprintf(s.err, "%s is well: the main site may serve, and does not stop for this node. Stop it there first.\n", d.Peer.Name)
 	case d.Peer.Heard && d.Peer.State == ha.Active && !d.Peer.Off && d.Peer.Trusted:
 		fmt.Fprintf(s.err, "%s is Active. It is asked to step down first.\n", d.Peer.Name)
 	case d.Peer.Heard && d.Peer.State == ha.Active && !d.Peer.Off:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,26 @@ func (s *session) node(ctx context.Context, file string) error {
 		return quiet(exitUsage)
 	}
 	return nil
+}
+
+// newNodeGuard gives the process that a node of profile safe has beside it where
+// no service manager stops the application if the engine dies.
+func newNodeGuard(s *session) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: engine.GuardCommand, Hidden: true, // the engine starts it, not people
+		Short: "Stop the application if the engine dies or hangs",
+		Args:  nothing,
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the node.yaml")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if err := engine.Guard(file, os.Stdin, s.logger()); err != nil {
+			fmt.Fprintln(s.err, "understudy: the supervisor of the application:", err)
+			return quiet(exitUsage)
+		}
+		return nil
+	}
+	return cmd
 }
 
 // checkNode checks a node.yaml.

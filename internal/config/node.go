@@ -20,14 +20,14 @@ type NodeFile struct {
 	Socket       string // default /run/understudy/node.sock
 	StatusListen string // where the two status pages are served
 	Peer         NodePeer
-	Recovery     bool // for disaster recovery: the peer stands as upstream
 	App          NodeApp
 	Door         NodeDoor // Listen empty: clients reach the application without us
 	Fence        []string // what switches the peer off before a promotion; empty: nothing does
 	FenceTimeout time.Duration
 	SMTP         SMTP // Server empty: no mail
 	Webhooks     []Webhook
-	AgentTokens  string // file of what proves agents; empty: none may call
+	AgentTokens  string    // file of what proves agents; empty: none may call
+	Etcd         *NodeEtcd // nil: profile documented
 	Portal       NodePortal
 	SSH          NodeSSH
 	Datasets     []NodeDataset
@@ -117,10 +117,9 @@ func node(d *Document, root value) *NodeFile {
 		"socket":            nodeSocket(&n.Socket),
 		"status":            keys{"listen": listen(&n.StatusListen)}.read,
 		"peer":              keys{"name": text(&n.Peer.Name), "status": text(&n.Peer.Status)}.read,
-		"upstream":          n.readUpstream,
 		"app":               n.App.read,
 		"client_connection": n.Door.read,
-		"etcd":              later("etcd", "the lease in etcd, profile safe, is not part of this build yet; without it the profile is documented: two nodes alone, which both become Active if they lose sight of one another"),
+		"etcd":              n.readEtcd,
 		"portal":            n.readPortal,
 		"ssh":               n.readSSH,
 		"traffic_owners":    texts(&n.Owners),
@@ -136,12 +135,6 @@ func node(d *Document, root value) *NodeFile {
 		d.Warn(n.warnings())
 	}
 	return n
-}
-
-// later refuses a key that is known and does nothing yet: to accept it would
-// promise what is not kept.
-func later(key, why string) take {
-	return func(v value) { v.fault("%s: %s; leave it out", key, why) }
 }
 
 // nodeSocket reads where the socket is; its folder is made if need be.
@@ -190,11 +183,12 @@ func (n *NodeFile) check() (f Faults) {
 	if n.StatusListen == "" {
 		f.Add("status/listen", "status: {listen: …} is missing: fronts and the peer ask for the two status pages there")
 	}
-	f = append(f, n.checkPeer()...)
+	f = append(f, n.Peer.check("peer", n.Name)...)
 	f = append(f, n.App.check("app")...)
 	f = append(f, n.checkNotify()...)
 	f = append(f, n.checkAgents()...)
 	f = append(f, n.Door.check("client_connection", n.StatusListen)...)
+	f = append(f, n.checkEtcd()...)
 	f = append(f, n.checkTrust()...)
 	return append(f, n.checkDatasets()...)
 }
@@ -259,6 +253,7 @@ func hostPort(text string) bool {
 
 // warnings names what is legal but unwise.
 func (n *NodeFile) warnings() (f Faults) {
+	f = n.warnEtcd()
 	if host, _, err := net.SplitHostPort(n.StatusListen); err == nil && host != "" {
 		if a, err := netip.ParseAddr(host); err == nil && a.IsLoopback() {
 			if u, err := url.Parse(n.Peer.Status); err == nil {

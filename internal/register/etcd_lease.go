@@ -43,6 +43,7 @@ type Seen struct {
 	Own      bool   // this Lease holds it
 	Served   Served
 	Revision int64
+	Cluster  uint64
 }
 
 // Served says who opened its door for clients last, and with which epoch. It
@@ -87,6 +88,14 @@ func (e *Etcd) NewLease(name, node string, ttl time.Duration, now func() time.Ti
 	return &Lease{etcd: e, name: name, node: node, ttl: ttl, now: now}, nil
 }
 
+// ID gives the etcd lease that was granted last, 0 if none is held; Adopt makes
+// one that was granted to an earlier process this one's, so that Release ends
+// it.
+func (l *Lease) ID() int64 { return int64(l.own()) }
+
+// Adopt does that. It is called before anything else.
+func (l *Lease) Adopt(id int64) { l.keep(clientv3.LeaseID(id)) }
+
 func (l *Lease) key() string    { return l.etcd.key(leaseKeys, l.name) }
 func (l *Lease) served() string { return l.etcd.key(leaseKeys, l.name, "served") }
 
@@ -109,15 +118,8 @@ func (l *Lease) keep(id clientv3.LeaseID) {
 func (l *Lease) Take(ctx context.Context) (Term, error) {
 	sent := l.now()
 	if l.own() == 0 {
-		err := l.ask(ctx, func(ctx context.Context, c *clientv3.Client) error {
-			granted, err := c.Grant(ctx, int64(l.ttl/time.Second))
-			if err == nil {
-				l.keep(granted.ID)
-			}
-			return err
-		})
-		if err != nil {
-			return Term{}, fmt.Errorf("take lease %s: %w", l.name, err)
+		if err := l.Grant(ctx); err != nil {
+			return Term{}, err
 		}
 	} else if _, err := l.Renew(ctx); errors.Is(err, ErrLost) {
 		return l.Take(ctx)
@@ -125,6 +127,22 @@ func (l *Lease) Take(ctx context.Context) (Term, error) {
 		return Term{}, err
 	}
 	return l.create(ctx, sent)
+}
+
+// Grant has etcd grant a lease that is not bound to the key yet. Take does it
+// by itself; who has to know the lease's ID before it is used does it first.
+func (l *Lease) Grant(ctx context.Context) error {
+	err := l.ask(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		granted, err := c.Grant(ctx, int64(l.ttl/time.Second))
+		if err == nil {
+			l.keep(granted.ID)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take lease %s: %w", l.name, err)
+	}
+	return nil
 }
 
 // create makes the key under our lease, if there is none.
@@ -260,7 +278,7 @@ func (l *Lease) Look(ctx context.Context) (seen Seen, err error) {
 		if err != nil {
 			return err
 		}
-		seen = Seen{Revision: answer.Header.Revision}
+		seen = Seen{Revision: answer.Header.Revision, Cluster: answer.Header.ClusterId}
 		for _, kv := range answer.Responses[0].GetResponseRange().Kvs {
 			seen.Holder, seen.Epoch = string(kv.Value), uint64(kv.CreateRevision)
 			seen.Own = id != 0 && clientv3.LeaseID(kv.Lease) == id

@@ -31,6 +31,7 @@ type Node struct {
 	engine *haengine.Engine
 	post   *post
 	trust  *remote.Trust // nil: no portal
+	safety *safety       // nil: profile documented
 	pages  *portal.Portal
 	agents tokens  // nil: no agent may call
 	copier *copier // nil: nothing is replicated
@@ -102,7 +103,10 @@ func (n *Node) open() (err error) {
 			return err
 		}
 	}
-	if n.engine, n.post, err = newEngine(c, n.trust, n.copier, n.log); err != nil {
+	if n.safety, err = openSafety(c, n.log); err != nil {
+		return err
+	}
+	if n.engine, n.post, err = n.newEngine(); err != nil {
 		return fmt.Errorf("open the engine: %w", err)
 	}
 	if n.trust != nil {
@@ -117,25 +121,23 @@ func (n *Node) close() {
 	for _, l := range n.faces {
 		_ = l.Close()
 	}
+	n.safety.close()
 }
 
-// newEngine makes the engine of a configuration.
-func newEngine(c *config.NodeFile, trust *remote.Trust, copies *copier, log *slog.Logger) (*haengine.Engine, *post, error) {
+// newEngine makes the engine of the configuration.
+func (n *Node) newEngine() (*haengine.Engine, *post, error) {
+	c, trust, copies, log := n.config, n.trust, n.copier, n.log
 	var engine *haengine.Engine // the door asks it, from its first client on
 	post, err := newPost(c, func() string { return engine.Email() }, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	commands := haengine.Commands{
-		Start: c.App.Start, Stop: c.App.Stop, Kill: c.App.Kill,
-		Health: c.App.Health, HealthCommand: c.App.HealthCommand,
-		Interval: c.App.HealthInterval, Timeout: c.App.HealthTimeout, StartTimeout: c.App.StartTimeout,
-	}
+	commands := commandsOf(c)
 	if copies != nil {
 		commands.Before = copies.beforeApp
 	}
 	e := haengine.Config{
-		Name: c.Name, PeerName: c.Peer.Name, Recovery: c.Recovery, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
+		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
 		Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App:  haengine.NewApplication(commands, log),
 		Door: haengine.NoDoor{},
@@ -148,6 +150,9 @@ func newEngine(c *config.NodeFile, trust *remote.Trust, copies *copier, log *slo
 	}
 	if copies != nil {
 		e.Stock, e.Copier, e.IsPeer = copies, copies, copies.isPeer
+	}
+	if err := n.safety.enter(c, &e); err != nil {
+		return nil, nil, err
 	}
 	engine, err = haengine.Open(e)
 	return engine, post, err
@@ -207,6 +212,7 @@ func (n *Node) Run(ctx context.Context) error {
 		running.Go(func() { n.pages.Run(ctx) })
 	}
 	running.Go(func() { n.init.feed(ctx, n.engine.Alive) })
+	running.Go(func() { n.safety.watch(ctx, n.engine) })
 	n.init.ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
 	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.faces[statusFace].Addr().String(), "socket", n.config.Socket)
 	err := n.engine.Run(ctx)
@@ -224,6 +230,7 @@ func (n *Node) Run(ctx context.Context) error {
 		cancel()
 	}
 	running.Wait()
-	n.log.Info("the node has ended; its application is as it was")
+	n.safety.close()
+	n.log.Info("the node has ended")
 	return err
 }

@@ -11,36 +11,43 @@ const Version = 1
 
 // Status is how a node is, as GET /ha/v1/status gives it.
 type Status struct {
-	Version  int        `json:"version"` // of this document: 1
-	Name     string     `json:"name"`
-	Recovery bool       `json:"disaster_recovery,omitempty"` // its peer is the main site's Secondary
-	Enabled  bool       `json:"high_availability"`
-	Mode     ha.Mode    `json:"mode"`            // what it is cast for
-	Shown    ha.Mode    `json:"shown,omitempty"` // what a person set while disabled
-	State    ha.State   `json:"state"`
-	Why      string     `json:"why"`   // of NotAvailable, in a word
-	Phase    ha.Phase   `json:"phase"` // where it stands within its state
-	Since    time.Time  `json:"since"` // of the phase
-	Profile  ha.Safety  `json:"profile"`
-	Epoch    uint64     `json:"epoch"`
-	Served   uint64     `json:"served"`
-	Seen     uint64     `json:"seen"`
-	Misses   int        `json:"misses"`
-	Paused   bool       `json:"paused"`
-	Broken   string     `json:"broken,omitempty"` // why it decides nothing
-	Peer     PeerNow    `json:"peer"`
-	App      AppNow     `json:"application"`
-	Door     DoorNow    `json:"client_connection"`
-	Warnings []string   `json:"warnings"`
-	LastSync *Sync      `json:"last_sync"`
-	Sync     *SyncNow   `json:"sync"` // the one that runs
-	Schedule Schedule   `json:"schedule"`
-	Taken    *SyncTaken `json:"taken,omitempty"`
-	Loss     Loss       `json:"loss"`           // what a promotion of this node may cost now
-	Fronts   []Opinion  `json:"fronts"`         // what they have called here; it decides nothing by itself
-	Swap     *Swap      `json:"swap,omitempty"` // the newest planned swap to this node
-	Agents   *Agents    `json:"agents,omitempty"`
-	Mind     string     `json:"mind"` // one sentence: what would happen now
+	Version  int          `json:"version"` // of this document: 1
+	Name     string       `json:"name"`
+	Enabled  bool         `json:"high_availability"`
+	Mode     ha.Mode      `json:"mode"`            // what it is cast for
+	Shown    ha.Mode      `json:"shown,omitempty"` // what a person set while disabled
+	State    ha.State     `json:"state"`
+	Why      string       `json:"why"`   // of NotAvailable, in a word
+	Phase    ha.Phase     `json:"phase"` // where it stands within its state
+	Since    time.Time    `json:"since"` // of the phase
+	Profile  ha.Safety    `json:"profile"`
+	Register *RegisterNow `json:"register,omitempty"` // of profile safe
+	Epoch    uint64       `json:"epoch"`
+	Served   uint64       `json:"served"`
+	Seen     uint64       `json:"seen"`
+	Misses   int          `json:"misses"`
+	Paused   bool         `json:"paused"`
+	Broken   string       `json:"broken,omitempty"` // why it decides nothing
+	Peer     PeerNow      `json:"peer"`
+	App      AppNow       `json:"application"`
+	Door     DoorNow      `json:"client_connection"`
+	Warnings []string     `json:"warnings"`
+	LastSync *Sync        `json:"last_sync"`
+	Sync     *SyncNow     `json:"sync"` // the one that runs
+	Schedule Schedule     `json:"schedule"`
+	Taken    *SyncTaken   `json:"taken,omitempty"`
+	Loss     Loss         `json:"loss"`           // what a promotion of this node may cost now
+	Fronts   []Opinion    `json:"fronts"`         // what they have called here; it decides nothing by itself
+	Swap     *Swap        `json:"swap,omitempty"` // the newest planned swap to this node
+	Agents   *Agents      `json:"agents,omitempty"`
+	Mind     string       `json:"mind"` // one sentence: what would happen now
+}
+
+// RegisterNow is what the register has answered last.
+type RegisterNow struct {
+	Heard bool      `json:"heard"`       // it answered last time
+	At    time.Time `json:"at,omitzero"` // of its last answer, zero: none yet
+	Last  string    `json:"last"`
 }
 
 // PeerNow is what is known of the peer.

@@ -1,0 +1,50 @@
+package haengine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Guards says whether the application is this engine's to stop, should it die,
+// and how long that may take: in profile safe nobody renews the lease then.
+// While High Availability is disabled it is left alone.
+func (e *Engine) Guards() (yes bool, stop time.Duration) {
+	s := e.now.Load()
+	return s.Member.Enabled && s.Broken == "", s.Settings.StopTimeout
+}
+
+// Changes gives a channel that receives when the Snapshot is another one, until
+// leave is called.
+func (e *Engine) Changes() (changed <-chan struct{}, leave func()) {
+	c := e.watch.join()
+	return c, func() { e.watch.leave(c) }
+}
+
+// StopNow stops an application without an engine: within a time, then without
+// mercy, until its check fails. What a start that was under way brings up after
+// that is stopped too.
+func StopNow(c Commands, within time.Duration) error {
+	a := NewApplication(c, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	a.stop(ctx, false)
+	cancel()
+	var err error
+	for calm := 0; calm < 3; {
+		last, end := context.WithTimeout(context.Background(), time.Minute)
+		if err = a.check(last); err == nil {
+			calm = 0
+			a.stop(last, true)
+		} else {
+			calm++
+		}
+		ended := last.Err() != nil
+		end()
+		if ended {
+			return errors.New("the application cannot be stopped")
+		}
+		time.Sleep(min(a.Interval, 300*time.Millisecond))
+	}
+	return nil
+}

@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	case "understudy-sink":
 		os.Exit(beSink(os.Args[1:]))
+	case "understudy-data-sink":
+		os.Exit(beDataSink(os.Args[1]))
 	}
 	code := m.Run()
 	endServers()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -151,13 +152,24 @@ func TestThreeWatchersDecideAsOneAndFollowWithinAHundredMilliseconds(t *testing.
 	}
 	core1.Kill()
 	expectAll(all, "core2")
-	for i, e := range events {
+	var lags []time.Duration
+	for _, e := range events {
 		m := e.await(t, func(g api.Group) bool { return g.Serving == "core2" })
-		lag := m.At.Sub(m.Changed.At)
-		t.Logf("watcher %d knew after %s", i, lag)
-		if lag > 500*time.Millisecond { // 100 ms on a machine that does nothing else
-			t.Errorf("watcher %d knew after %s", i, lag)
+		lags = append(lags, m.At.Sub(m.Changed.At))
+	}
+	t.Logf("the failover was known after %s", lags)
+	for i := range 20 { // what a person does is stored and told in the same way
+		o := all[0].wish([]string{"hold", "release"}[i%2], api.Body{})
+		for _, e := range events[1:] {
+			m := e.await(t, func(g api.Group) bool { return g.Epoch == o.Change.Epoch })
+			lags = append(lags, m.At.Sub(m.Changed.At))
 		}
+	}
+	slices.Sort(lags)
+	median, longest := lags[len(lags)/2], lags[len(lags)-1]
+	t.Logf("decisions were known elsewhere, commit included, after: median %s, 95 %% within %s, longest %s", median, lags[len(lags)*95/100], longest)
+	if median > 100*time.Millisecond || longest > 2*time.Second { // other tests are busy beside it
+		t.Errorf("decisions were known after: median %s, longest %s", median, longest)
 	}
 	expectOneDecisionAnEpoch(t, frontsOf(all)...)
 }

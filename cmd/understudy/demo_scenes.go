@@ -23,6 +23,7 @@ var scenes = map[string]scene{
 	"both-down":      bothDown,
 	"dr":             disasterRecovery,
 	"hold":           holdScene,
+	"three-hosts":    threeHosts,
 }
 
 func sceneNames() []string { return slices.Sorted(maps.Keys(scenes)) }

@@ -46,9 +46,9 @@ type pages struct {
 	Attempt     uint64            `json:"attempt"` // the number of the newest run
 	Current     uint64            `json:"current"` // the generation in force; 0: none
 	AsOf        time.Time         `json:"as_of,omitzero"`
-	Equal       time.Time         `json:"equal,omitzero"` // when both sides were last seen to be the same
-	Dirty       bool              `json:"dirty,omitempty"`
-	Rolled      bool              `json:"rolled_back,omitempty"`
+	Equal       time.Time         `json:"equal,omitzero"`        // when both sides were last seen to be the same
+	Dirty       bool              `json:"dirty,omitempty"`       // the data in force is not as it was copied
+	Rolled      bool              `json:"rolled_back,omitempty"` // for an older generation was put into force, not for the application ran
 	Generations []Generation      `json:"generations,omitempty"` // the oldest first
 	Datasets    map[string]record `json:"datasets,omitempty"`
 	Taken       *Taken            `json:"taken,omitempty"` // by the node that stands by for this one
@@ -139,7 +139,7 @@ func (b *Book) note(name string, change func(*record)) error {
 // the data in force is no copy of anybody's.
 func (b *Book) Serve() error {
 	p := b.read()
-	clean := !p.Dirty
+	clean := !p.Dirty || p.Rolled
 	for _, r := range p.Datasets {
 		clean = clean || r.Live != 0 || r.Digest != ""
 	}
@@ -147,7 +147,7 @@ func (b *Book) Serve() error {
 		return nil
 	}
 	return b.change(func(p *pages) {
-		p.Dirty = true
+		p.Dirty, p.Rolled = true, false
 		for name, r := range p.Datasets {
 			r.Live, r.Digest = 0, ""
 			p.Datasets[name] = r

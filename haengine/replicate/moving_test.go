@@ -200,3 +200,29 @@ func TestWhatAnEndedRunHasFetchedIsNotFetchedAgain(t *testing.T) {
 	}
 	equalTrees(t, d.source.tree, d.sink.tree)
 }
+
+func TestGenerationsThatTheApplicationMayHaveWrittenToAreGivenUp(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	for i := range 3 {
+		put(t, d.source.tree, map[string]string{"a": fmt.Sprint(i), "same": "x"})
+		d.sync(t, Success)
+	}
+	r := d.replica(t)
+	must(t, r.Serve())
+	must(t, r.Serve()) // once more is harmless
+	if _, err := r.Rollback(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "given up") {
+		t.Errorf("got %v", err)
+	}
+	put(t, d.source.tree, map[string]string{"a": "9"})
+	d.sync(t, Success)
+	if got := r.State(); len(got.Generations) != 1 || got.Dirty {
+		t.Errorf("got %+v", got)
+	}
+	entries, err := os.ReadDir(shelf(d.sink.tree))
+	must(t, err)
+	if len(entries) != 1 {
+		t.Errorf("on the shelf: %v", entries)
+	}
+	equalTrees(t, d.source.tree, d.sink.tree)
+}

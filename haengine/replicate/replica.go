@@ -210,9 +210,9 @@ type State struct {
 	Taken       *Taken       `json:"taken,omitempty"`
 }
 
-// Serve notes that the application is going to write to the data in force, and
-// frees the older generations, with which it shares files.
-func (r *Replica) Serve(ctx context.Context) error {
+// Serve notes that the application is going to write to the data in force. The
+// older generations share files with it, and are not gone back to any more.
+func (r *Replica) Serve() error {
 	if err := r.Book.Serve(); err != nil {
 		return fmt.Errorf("note that the data is not a copy any more: %w", err)
 	}

@@ -28,6 +28,21 @@ func (r *Replica) retain(ctx context.Context) error {
 	return r.forget(ctx)
 }
 
+// giveUp frees the older generations of a copy on which the application has run:
+// they share files with it, which it may have written to.
+func (r *Replica) giveUp(ctx context.Context) error {
+	p := r.Book.read()
+	if !p.Dirty || p.Rolled || len(p.Generations) == 0 {
+		return nil
+	}
+	for _, g := range p.Generations {
+		if err := r.drop(ctx, g.Changes, Old); err != nil {
+			return fmt.Errorf("free generation %d: %w", g.Number, err)
+		}
+	}
+	return r.Book.change(func(p *pages) { p.Generations = nil })
+}
+
 func (r *Replica) drop(ctx context.Context, changes []Change, side Side) error {
 	for _, c := range changes {
 		if set := r.set(c.Dataset); set != nil {
@@ -100,6 +115,9 @@ func (r *Replica) Rollback(ctx context.Context, to uint64) (Generation, error) {
 	}
 	defer free()
 	p := r.Book.read()
+	if p.Dirty && !p.Rolled {
+		return Generation{}, errors.New("the application has run on this copy, and older generations share files with it: they are given up")
+	}
 	g, back, err := pathBack(p, to)
 	if err != nil {
 		return Generation{}, err

@@ -57,6 +57,9 @@ func (v *run) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := v.giveUp(ctx); err != nil {
+		return err
+	}
 	v.owners = os.Geteuid() == 0
 	v.asOf = time.Now().UTC()
 	defer func() {

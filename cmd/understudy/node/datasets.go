@@ -158,4 +158,4 @@ func (p *copier) Loss() nodeapi.Loss {
 }
 
 // beforeApp notes that the application is going to write to the data.
-func (p *copier) beforeApp(ctx context.Context) error { return p.replica.Serve(ctx) }
+func (p *copier) beforeApp(context.Context) error { return p.replica.Serve() }

@@ -4,10 +4,8 @@ package integration
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -109,15 +107,5 @@ func TestStoryAnAbortedSwitchoverGoesBack(t *testing.T) {
 // has begun.
 func (s *site) killAt(file, step string) {
 	s.t.Helper()
-	cmd := exec.Command(understudy, "upgrade", "apply", file)
-	said := new(output)
-	cmd.Stdout, cmd.Stderr = said, said
-	p := run(s.t, cmd)
-	if !within(patience, func() bool {
-		return !p.up() || slices.ContainsFunc(s.journal(), func(e upgrade.Entry) bool { return e.What == upgrade.Starts && e.Step == step })
-	}) || !p.up() {
-		s.t.Fatalf("the run did not come to %s:\n%s", step, said)
-	}
-	p.signal(syscall.SIGKILL)
-	<-p.ended
+	s.killed(step, "upgrade", "apply", file)
 }

@@ -81,13 +81,14 @@ type site struct {
 	haproxy      string // the runtime socket
 	dir          string
 	yaml         string // upgrade.yaml
+	to           string // the version
 }
 
 // startSite runs a pair at version 1.0 with a front, a sidecar that is also a
 // name server, and HAProxy.
 func startSite(t *testing.T, kind string, more ...string) *site {
 	t.Helper()
-	s := &site{t: t, dir: tempDir(t)}
+	s := &site{t: t, dir: tempDir(t), to: "2.0"}
 	s.core1, s.core2 = newMembers(t)
 	self := must(os.Executable())
 	for _, m := range []*member{s.core1, s.core2} {
@@ -189,7 +190,7 @@ data_sync: false
 timeouts: {step: 20s, upgrade: 20s, download: 20s, validate: 20s}
 `, kind, filepath.Join(s.core1.dir, "node.sock"), filepath.Join(s.core2.dir, "node.sock"), s.front.at.admin, s.sidecar.at.admin)
 	if kind != "switchover" {
-		text += "to: \"2.0\"\n"
+		text += fmt.Sprintf("to: %q\n", s.to)
 		text = strings.Replace(text, "data_sync", fmt.Sprintf("  lb: {haproxy: %s, backend: mdm}\ndata_sync", s.haproxy), 1)
 	}
 	write(s.t, s.yaml, text+strings.Join(more, "\n")+"\n")
@@ -315,9 +316,34 @@ func TestStoryADocumentedUpgradeOfARealPair(t *testing.T) {
 	if over := overhead(s.journal(), 2*takes); over > 2*time.Second && !soak() {
 		t.Logf("more than 2 s, on this machine now")
 	}
-	_, again := s.plan("upgrade")
-	if !strings.Contains(again, "fail  target-newer") {
-		t.Errorf("a second plan to the same version: %s", again)
+	s.secondRun()
+}
+
+// secondRun upgrades once more after a rehearsal: a plan to the version that is
+// there is refused, and the outage is the announced one.
+func (s *site) secondRun() {
+	s.t.Helper()
+	file, said := s.plan("upgrade")
+	if !strings.Contains(said, "fail  target-newer") {
+		s.t.Errorf("a plan to the version that is there: %s", said)
+	}
+	if said = s.must(10, "apply", file); !strings.Contains(said, "2.0 is there already") {
+		s.t.Errorf("apply says\n%s", said)
+	}
+	s.to = "3.0"
+	s.configure("documented", "gates: []")
+	file, said = s.plan("upgrade")
+	if !strings.Contains(said, "as in 1 earlier runs") {
+		s.t.Errorf("the plan after a rehearsal does not tell the outage:\n%s", said)
+	}
+	announced := lastOutage(s.t, s)
+	s.must(12, "apply", file)
+	s.must(0, "approve", "--reason", "again")
+	s.expectWhole("3.0", "core1")
+	was := lastOutage(s.t, s)
+	s.t.Logf("after one rehearsal: announced %v, was %v", announced, was)
+	if off := (was - announced).Abs(); off > 2*time.Second && off > announced/5 {
+		s.t.Errorf("the outage was announced as %v and was %v", announced, was)
 	}
 }
 

@@ -128,7 +128,7 @@ func (a *agent) Do(ctx context.Context, d Deed) error {
 	path := ""
 	switch d.Do {
 	case DoLock, DoUnlock:
-		_, err := a.client.Lock(ctx, nodeapi.RunRequest{Run: r.Run, Number: r.Number, Reason: r.Reason, Release: d.Do == DoUnlock})
+		_, err := a.client.Lock(ctx, nodeapi.RunRequest{Run: r.Run, Number: r.Number, Reason: r.Reason, Release: d.Do == DoUnlock, Force: d.With == ByForce})
 		return judge(err)
 	case DoDownload, DoUpgrade, DoValidate:
 		_, err := a.client.App(ctx, r)

@@ -7,8 +7,9 @@ import "slices"
 // are exchanged anew: it is a fallback only.
 func (m maker) repair() []Step {
 	p, s := m.primary, m.secondary
-	steps := []Step{m.hold(""), m.disable()}
-	steps[1].Guide = ""
+	disable := m.disable()
+	disable.Guide = ""
+	steps := []Step{m.lock(), m.hold(""), disable}
 	steps = append(steps, m.unpair(p, s), m.unpair(s, p))
 	for _, one := range m.upgradeSecondary() {
 		if one.Name == "UpgradeSecondary/MakePrimary" || one.Name == "UpgradeSecondary/ReturnToSecondary" {
@@ -20,7 +21,7 @@ func (m maker) repair() []Step {
 	steps = append(steps, m.upgradePrimary("2")...)
 	steps = append(steps, m.pair(p, s), m.pair(s, p), m.enable(""))
 	steps = append(steps, m.validatePair("")...)
-	return append(steps, m.release("", p, s))
+	return append(steps, m.release("", p, s), m.unlock())
 }
 
 func (m maker) unpair(at, other string) Step {

@@ -131,7 +131,7 @@ func (d Deed) String() string { return strings.TrimSpace(d.On + " " + d.Do + " "
 // The verbs of deeds.
 const (
 	DoLock       = "lock"
-	DoUnlock     = "unlock"
+	DoUnlock     = "unlock" // ByForce: whatever its number is
 	DoDisable    = "disable"
 	DoEnable     = "enable"
 	DoPrimary    = "primary"
@@ -156,6 +156,9 @@ const (
 	DoSwitch  = "switch"
 	DoReorder = "reorder"
 )
+
+// ByForce is what a DoUnlock is done with for a run whose number is lost.
+const ByForce = "force"
 
 // NodeHand looks at a node and has things done there.
 type NodeHand interface {

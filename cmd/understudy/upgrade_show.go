@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -117,12 +118,19 @@ func (u *upgrader) free(ctx context.Context, r *upgrade.Record) error {
 	if err != nil {
 		return &failure{exitIncomplete, "understudy: the nodes' locks were not freed", err.Error(), "Put it right and say it again.", readUpgrade}
 	}
-	for name, n := range h.Nodes {
-		if err := n.Do(ctx, upgrade.Deed{On: name, Do: upgrade.DoUnlock}); err != nil {
-			fmt.Fprintf(u.err, "%s keeps its lock: %v\n", name, err)
+	w := h.Look(ctx, time.Now())
+	for name, n := range w.Nodes {
+		var err error
+		switch {
+		case n.Fault != "":
+			err = errors.New(n.Fault)
+		case n.Lock != nil && n.Lock.Run == r.Name: // its number may be lost with the journal
+			err = h.Nodes[name].Do(ctx, upgrade.Deed{On: name, Do: upgrade.DoUnlock, With: upgrade.ByForce})
+		}
+		if err != nil {
+			fmt.Fprintf(u.err, "%s may keep its lock: %v; say unlock %s again\n", name, err, r.Name)
 		}
 	}
-	w := h.Look(ctx, time.Now())
 	for name, one := range w.Routers {
 		if one.Held {
 			fmt.Fprintf(u.out, "%s is held still; release it when the pair is in order.\n", name)

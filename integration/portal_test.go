@@ -180,4 +180,23 @@ func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To7(t *testing.T) {
 	b.Press("View")
 	b.Sees("heartbeat")
 	b.Shot("portal-logs")
+
+	// Planned maintenance, 1 to 5: the roles swap after a last data-sync.
+	write(t, filepath.Join(data, "core1", "devices"), "of the last minute\n")
+	b = core1.tab
+	b.Press("Failover")
+	b.Tick("", "Check this box to pull a data-sync while becoming the backup")
+	b.Press("Become Backup")
+	b.Sees("Step by step")
+	b.Shot("portal-swap-plan")
+	core1.sure("maintenance", "Become Backup: core1 stops serving")
+	b.Sees("Done: Become Backup")
+	core2.await(ha.Active)
+	core1.await(ha.Standby)
+	if got := read(t, filepath.Join(data, "core2", "devices")); got != "of the last minute\n" {
+		t.Errorf("after the swap core2 has %q", got)
+	}
+	core2.tab.Press("Failover")
+	core2.tab.Sees("Planned swap: core2 in place of core1")
+	core2.tab.Shot("portal-swap-done")
 }

@@ -28,6 +28,7 @@ func commands(s *session) []*cobra.Command {
 		newSwitchover(s),
 		newSSHServe(s),
 		newNodeGuard(s),
+		newOpenAPI(s),
 		newVersion(s),
 	}
 }

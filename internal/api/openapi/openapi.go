@@ -1,7 +1,7 @@
 // Package openapi describes the two HTTP APIs, that of groups and that of a
 // node, as an OpenAPI document. Its schemas are made from the types that the
 // handlers write, so that they cannot differ; tests compare its paths with the
-// handlers', and docs/reference/openapi.json with it.
+// handlers'. Understudy openapi prints it.
 package openapi
 
 import (
@@ -64,6 +64,7 @@ func Node() []Operation {
 		{"GET", "/ha/v1/preflight", "What a pair needs, as it is now.", nil, []nodeapi.Item{}},
 		{"GET", "/ha/v1/log", "The log HighAvailability, with ?all the whole of it.", nil, "text/plain"},
 		{"POST", "/ha/v1/notify-test", "Send a test mail.", nodeapi.Request{}, nodeapi.Sent{}},
+		{"GET", "/ha/v1/swap", "The newest planned swap.", nil, nodeapi.Swap{}},
 		{"GET", "/ha/v1/run", "What the node knows of upgrade runs.", nil, nodeapi.Run{}},
 		{"POST", "/ha/v1/lock", "Claim the node for a run, or give it back.", nodeapi.RunRequest{}, nodeapi.Run{}},
 		{"POST", "/ha/v1/app", "Start one of the node's own argument lists for a run.", nodeapi.RunRequest{}, nodeapi.Run{}},

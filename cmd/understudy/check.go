@@ -133,6 +133,15 @@ func (s *session) checkYAML(path string) error {
 		d.Fault(faults)
 		d.Warn(unwise)
 	}
+	if err := s.faultyYAML(path, d, "a running sidecar keeps the configuration that it has"); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s: no fault\n", path)
+	return nil
+}
+
+// faultyYAML tells faults and warnings of a document.
+func (s *session) faultyYAML(file string, d *config.Document, what string) error {
 	for _, w := range d.Warnings() {
 		w.Text = "warning: " + w.Text
 		fmt.Fprint(s.err, w.Show())
@@ -142,9 +151,8 @@ func (s *session) checkYAML(path string) error {
 		fmt.Fprint(s.err, f.Show())
 	}
 	if len(faults) > 0 {
-		fmt.Fprintf(s.err, "%s: faults: %d; a running sidecar keeps the configuration that it has\n", path, len(faults))
+		fmt.Fprintf(s.err, "%s: faults: %d; %s\n", file, len(faults), what)
 		return quiet(exitConfig)
 	}
-	fmt.Fprintf(s.out, "%s: no fault\n", path)
 	return nil
 }

@@ -20,8 +20,8 @@ const twoNodes = `groups:
 
 // Configurations of one group that do not share a register, or share one in a
 // way that cannot work.
+// Not parallel, as the next: Caddy's check of a configuration writes globals.
 func TestCheckTellsWhatDoesNotFitTogether(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -75,7 +75,6 @@ func TestCheckTellsWhatDoesNotFitTogether(t *testing.T) {
 // Who goes over to etcd and leaves a register in files that somebody still goes
 // by is told.
 func TestCheckTellsOfADecisionThatWasLeftInFiles(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	state := filepath.Join(dir, "state")
 	r, err := register.OpenDir(state)

@@ -83,17 +83,8 @@ func (s *session) checkNode(path string) error {
 	if err != nil {
 		return &failure{exitConfig, "understudy: nothing was checked", err.Error(), "Name a file that can be read.", readNode}
 	}
-	for _, w := range d.Warnings() {
-		w.Text = "warning: " + w.Text
-		fmt.Fprint(s.err, w.Show())
-	}
-	faults := d.Faults()
-	for _, f := range faults {
-		fmt.Fprint(s.err, f.Show())
-	}
-	if len(faults) > 0 {
-		fmt.Fprintf(s.err, "%s: faults: %d; a running node keeps the configuration that it has\n", path, len(faults))
-		return quiet(exitConfig)
+	if err := s.faultyYAML(path, d, "a running node keeps the configuration that it has"); err != nil {
+		return err
 	}
 	fmt.Fprintf(s.out, "%s: no fault\n", path)
 	return nil

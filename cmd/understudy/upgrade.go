@@ -158,23 +158,6 @@ func (u *upgrader) readConfig(file string) (*config.Upgrade, []byte, error) {
 	return nil, nil, &failure{exitConfig, "understudy: nothing was done", err.Error(), "Name the upgrade.yaml: --config FILE", readUpgrade}
 }
 
-// faultyYAML tells faults and warnings of a document.
-func (u *upgrader) faultyYAML(file string, d *config.Document, what string) error {
-	for _, w := range d.Warnings() {
-		w.Text = "warning: " + w.Text
-		fmt.Fprint(u.err, w.Show())
-	}
-	faults := d.Faults()
-	for _, f := range faults {
-		fmt.Fprint(u.err, f.Show())
-	}
-	if len(faults) > 0 {
-		fmt.Fprintf(u.err, "%s: faults: %d; %s\n", file, len(faults), what)
-		return quiet(exitConfig)
-	}
-	return nil
-}
-
 // printItems tells a preflight.
 func (u *upgrader) printItems(items []upgrade.Item, accepted map[string]string) {
 	for _, i := range items {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/understudy-ha/understudy/cmd/understudy/service"
 	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/remote"
@@ -27,7 +28,7 @@ func (f *Faulty) Error() string {
 type Node struct {
 	config *config.NodeFile
 	log    *slog.Logger
-	init   *manager
+	init   *service.Manager
 	engine *haengine.Engine
 	post   *post
 	trust  *remote.Trust // nil: no portal
@@ -59,7 +60,7 @@ func Open(file string, log *slog.Logger) (*Node, error) {
 	for _, w := range d.Warnings() {
 		log.Warn("unwise configuration", "at", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column), "why", w.Text)
 	}
-	n := &Node{config: c, log: log, init: newManager(log), faces: map[string]net.Listener{}}
+	n := &Node{config: c, log: log, init: service.NewManager(log), faces: map[string]net.Listener{}}
 	if err := n.open(); err != nil {
 		n.close()
 		return nil, err
@@ -75,7 +76,7 @@ func (n *Node) open() (err error) {
 		return fmt.Errorf("listen for the status pages: %w", err)
 	}
 	n.faces[statusFace] = status
-	socket, err := openSocket(c.Socket)
+	socket, err := service.Open(c.Socket, elsewhere)
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (n *Node) open() (err error) {
 		return fmt.Errorf("open the datasets: %w", err)
 	}
 	if n.copier != nil {
-		if n.faces[copyFace], err = openSocket(copySocket(c)); err != nil {
+		if n.faces[copyFace], err = service.Open(copySocket(c), elsewhere); err != nil {
 			return err
 		}
 	}
@@ -211,12 +212,12 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.pages != nil {
 		running.Go(func() { n.pages.Run(ctx) })
 	}
-	running.Go(func() { n.init.feed(ctx, n.engine.Alive) })
+	running.Go(func() { n.init.Feed(ctx, n.engine.Alive) })
 	running.Go(func() { n.safety.watch(ctx, n.engine) })
-	n.init.ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
+	n.init.Ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
 	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.faces[statusFace].Addr().String(), "socket", n.config.Socket)
 	err := n.engine.Run(ctx)
-	n.init.stopping()
+	n.init.Stopping()
 	end()
 	for _, face := range []string{socketFace, portalFace, statusFace} {
 		s := servers[face]

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/understudy-ha/understudy/cmd/understudy/service"
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/web/account"
@@ -55,7 +56,7 @@ func newDesk(a *api.API, address string, g *guard, p *pages, log *slog.Logger) *
 		d.server.RegisterOnShutdown(p.console.HangUp)
 	}
 	d.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		if name, known := peer(c); known {
+		if name, known := service.Peer(c); known {
 			return context.WithValue(ctx, actorKey{}, name)
 		}
 		return ctx

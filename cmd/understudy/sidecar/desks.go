@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/understudy-ha/understudy/cmd/understudy/service"
 	"github.com/understudy-ha/understudy/internal/api"
 )
 
@@ -23,7 +24,7 @@ func (s *Sidecar) prepareDesks(ctx context.Context, p *parts) (commit, abort fun
 		}
 	}
 	if socket == nil || socket.address != path {
-		l, err := openSocket(path)
+		l, err := service.Open(path, "api: {socket: …}")
 		if err != nil {
 			return nil, nil, err
 		}

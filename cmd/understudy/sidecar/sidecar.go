@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/understudy-ha/understudy/cmd/understudy/service"
 	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/notify"
@@ -28,7 +29,7 @@ func (f *Faulty) Error() string {
 type Sidecar struct {
 	file    string
 	log     *slog.Logger
-	init    *manager
+	init    *service.Manager
 	config  *config.Sidecar // in force
 	groups  *groups
 	voice   *voice
@@ -65,7 +66,7 @@ func open(ctx context.Context, file string, log *slog.Logger, start func(*Sideca
 		return nil, err
 	}
 	host, _ := os.Hostname()
-	s := &Sidecar{file: file, log: log, init: newManager(log), crier: notify.NewCrier(), voice: new(voice)}
+	s := &Sidecar{file: file, log: log, init: service.NewManager(log), crier: notify.NewCrier(), voice: new(voice)}
 	s.groups = newGroups(r, s.crier, log)
 	s.groups.meter = s.writeMetrics
 	s.gate = newGate(s.groups, log)
@@ -74,7 +75,7 @@ func open(ctx context.Context, file string, log *slog.Logger, start func(*Sideca
 	s.scribe = &scribe{groups: s.groups, tell: s.voice.tell, log: log, dir: filepath.Join(p.config.StateDir, "files")}
 	s.api = api.New(api.Config{Groups: s.groups, Identify: identify, Watcher: host})
 	s.pages = &pages{groups: s.groups, place: host, log: log}
-	s.pulse = &pulse{groups: s.groups, tell: s.voice.tell, alive: s.init.alive, every: s.init.pace(lookEvery), log: log}
+	s.pulse = &pulse{groups: s.groups, tell: s.voice.tell, alive: s.init.Alive, every: s.init.Pace(lookEvery), log: log}
 	s.crier.Employ(s.voice.tell)
 	s.begin()
 	if err := start(s, ctx, p, warnings); err != nil {
@@ -112,18 +113,18 @@ func load(file string, log *slog.Logger) (*parts, []config.Remark, error) {
 
 // Run serves until ctx ends, and reloads whenever hup receives.
 func (s *Sidecar) Run(ctx context.Context, hup <-chan os.Signal) {
-	s.init.ready(s.status())
+	s.init.Ready(s.status())
 	s.log.Info("the sidecar watches", "groups", s.groups.Names(), "socket", s.socket.address)
 	for {
 		select {
 		case <-ctx.Done():
 			s.log.Info("the sidecar ends; load balancers keep what they were told last")
-			s.init.stopping()
+			s.init.Stopping()
 			s.close()
 			return
 		case <-s.names.taken:
 			s.log.Info("another sidecar has taken the name server over; this one ends")
-			s.init.stopping()
+			s.init.Stopping()
 			s.close()
 			return
 		case <-hup:
@@ -134,7 +135,7 @@ func (s *Sidecar) Run(ctx context.Context, hup <-chan os.Signal) {
 
 // reload puts the file as it is now into force, all of it or nothing.
 func (s *Sidecar) reload(ctx context.Context) {
-	s.init.reloading()
+	s.init.Reloading()
 	p, warnings, err := load(s.file, s.log)
 	if err == nil {
 		err = s.change(ctx, p, warnings)
@@ -142,7 +143,7 @@ func (s *Sidecar) reload(ctx context.Context) {
 	s.refused.Store(err != nil)
 	if err == nil {
 		s.log.Info("configuration reloaded", "file", s.file)
-		s.init.ready(s.status())
+		s.init.Ready(s.status())
 		return
 	}
 	var faulty *Faulty
@@ -152,7 +153,7 @@ func (s *Sidecar) reload(ctx context.Context) {
 		}
 	}
 	s.log.Error("the new configuration is refused; the old one stays in force", "file", s.file, "error", err)
-	s.init.ready("The new configuration is refused, the old one is in force: " + err.Error())
+	s.init.Ready("The new configuration is refused, the old one is in force: " + err.Error())
 }
 
 func (s *Sidecar) status() string {

@@ -1,4 +1,4 @@
-package sidecar
+package service
 
 import (
 	"errors"
@@ -16,47 +16,48 @@ import (
 // socketMode lets the socket's Unix group ask and act.
 const socketMode = fs.FileMode(0o660)
 
-// socket is a unix socket that is ours alone while it is open.
-type socket struct {
+// Socket is a unix socket that is ours alone while it is open.
+type Socket struct {
 	*net.UnixListener
 	unlock func()
 }
 
-// openSocket listens on a unix socket. What a dead process has left is
-// replaced; where somebody answers, it is left alone.
-func openSocket(path string) (*socket, error) {
+// Open listens on a unix socket. What a dead process has left is replaced; where
+// somebody answers, it is left alone. elsewhere says how another one is named:
+// "socket: …".
+func Open(path, elsewhere string) (*Socket, error) {
 	if err := statefile.MakeDir(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make the socket's directory: %w", err)
 	}
 	unlock, err := statefile.TryLock(path+".lock", socketMode)
 	if errors.Is(err, statefile.ErrLocked) {
-		return nil, taken(path)
+		return nil, taken(path, elsewhere)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("guard the socket: %w", err)
 	}
-	l, err := listenUnix(path)
+	l, err := listenUnix(path, elsewhere)
 	if err != nil {
 		unlock()
 		return nil, err
 	}
-	return &socket{l, unlock}, nil
+	return &Socket{l, unlock}, nil
 }
 
-func listenUnix(path string) (*net.UnixListener, error) {
+func listenUnix(path, elsewhere string) (*net.UnixListener, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, fmt.Errorf("look at the socket: %w", err)
 	case info.Mode()&fs.ModeSocket == 0:
-		return nil, fmt.Errorf("%s is there and is no socket; name another with api: {socket: …}", path)
+		return nil, fmt.Errorf("%s is there and is no socket; name another with %s", path, elsewhere)
 	default:
 		if c, err := net.DialTimeout("unix", path, time.Second); err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
 			if err == nil {
 				_ = c.Close()
 			}
-			return nil, taken(path)
+			return nil, taken(path, elsewhere)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("replace the socket of a process that is gone: %w", err)
@@ -73,12 +74,12 @@ func listenUnix(path string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-func taken(path string) error {
-	return fmt.Errorf("another process answers on %s, probably a sidecar; end it, or name another socket with api: {socket: …}", path)
+func taken(path, elsewhere string) error {
+	return fmt.Errorf("another process answers on %s; end it, or name another socket with %s", path, elsewhere)
 }
 
 // Close removes the socket.
-func (s *socket) Close() error {
+func (s *Socket) Close() error {
 	err := s.UnixListener.Close()
 	s.unlock()
 	return err

@@ -1,4 +1,4 @@
-package sidecar
+package service
 
 import (
 	"net"
@@ -22,7 +22,7 @@ func short(t *testing.T) string {
 func TestTheSocketIsForItsGroupAndGoesWithUs(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(short(t), "run", "s.sock")
-	s, err := openSocket(path)
+	s, err := Open(path, "socket: …")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestTheSocketIsForItsGroupAndGoesWithUs(t *testing.T) {
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket is still there: %v", err)
 	}
-	if s, err = openSocket(path); err != nil {
+	if s, err = Open(path, "socket: …"); err != nil {
 		t.Fatalf("a second life: %v", err)
 	}
 	_ = s.Close()
@@ -48,7 +48,7 @@ func TestADeadProcessesSocketIsReplacedAndALivingOnesIsNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openSocket(path); err == nil || !strings.Contains(err.Error(), "another process answers") {
+	if _, err := Open(path, "socket: …"); err == nil || !strings.Contains(err.Error(), "another process answers") {
 		t.Errorf("beside a living listener: %v", err)
 	}
 	left.SetUnlinkOnClose(false)
@@ -59,12 +59,12 @@ func TestADeadProcessesSocketIsReplacedAndALivingOnesIsNot(t *testing.T) {
 			_ = c.Close()
 		}
 	}
-	s, err := openSocket(path)
+	s, err := Open(path, "socket: …")
 	if err != nil {
 		t.Fatalf("after its death: %v", err)
 	}
 	defer s.Close()
-	if _, err := openSocket(path); err == nil || !strings.Contains(err.Error(), "another process answers") {
+	if _, err := Open(path, "socket: …"); err == nil || !strings.Contains(err.Error(), "another process answers") {
 		t.Errorf("beside ourselves: %v", err)
 	}
 	if c, err := net.Dial("unix", path); err != nil {
@@ -80,7 +80,7 @@ func TestAFileThatIsNoSocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openSocket(path); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if _, err := Open(path, "socket: …"); err == nil || !strings.Contains(err.Error(), "is no socket") {
 		t.Errorf("got %v", err)
 	}
 	if text, _ := os.ReadFile(path); string(text) != "mine" {

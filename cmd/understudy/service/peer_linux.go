@@ -1,4 +1,4 @@
-package sidecar
+package service
 
 import (
 	"net"
@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// peer gives the name of the user at the other end of a unix socket, as the
+// Peer gives the name of the user at the other end of a unix socket, as the
 // kernel knows it (unix(7), SO_PEERCRED).
-func peer(c net.Conn) (name string, known bool) {
+func Peer(c net.Conn) (name string, known bool) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return "", false

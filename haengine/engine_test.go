@@ -153,6 +153,7 @@ type rig struct {
 	skew atomic.Int64 // added to the clock: a freeze
 
 	owners []string // of traffic
+	copies *copyist // nil: nothing is replicated
 
 	*Engine
 	stop func()
@@ -167,10 +168,14 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) start() {
 	r.t.Helper()
-	e, err := Open(Config{
+	c := Config{
 		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door, Post: r.post, Owners: func() []string { return r.owners },
 		Clock: func() ha.Instant { return ha.Instant(time.Since(r.base) + time.Duration(r.skew.Load())) }, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	if r.copies != nil {
+		c.Copier, c.Stock = r.copies, r.copies
+	}
+	e, err := Open(c)
 	if err != nil {
 		r.t.Fatal(err)
 	}

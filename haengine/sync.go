@@ -227,7 +227,7 @@ func (e *Engine) syncStatus(d *nodeapi.Status, s *Snapshot) {
 	if d.Sync == nil && s.Member.Syncing {
 		d.Sync = &nodeapi.SyncNow{Phase: "begin"}
 	}
-	if last := d.LastSync; last != nil && d.Schedule.Idle > 0 && d.Schedule.Idle < leastIdle {
+	if last := d.LastSync; last != nil && last.Duration() > 0 && d.Schedule.Idle < leastIdle {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("The last sync took %v of Run Every, %v: set Run Every longer, so that syncs do not overlap.", last.Duration(), s.Settings.RunEvery))
 	}
 }

@@ -82,23 +82,48 @@ type site struct {
 	dir          string
 	yaml         string // upgrade.yaml
 	to           string // the version
+	data         string // the line of upgrade.yaml about syncs
+	agents       map[string]string
+	trust        bool // the nodes trust one another
 }
 
 // startSite runs a pair at version 1.0 with a front, a sidecar that is also a
 // name server, and HAProxy.
 func startSite(t *testing.T, kind string, more ...string) *site {
 	t.Helper()
-	s := &site{t: t, dir: tempDir(t), to: "2.0"}
+	s := newSite(t)
+	s.begin()
+	s.configure(kind, more...)
+	return s
+}
+
+// newSite prepares a pair at version 1.0.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, dir: tempDir(t), to: "2.0", data: "data_sync: false"}
 	s.core1, s.core2 = newMembers(t)
+	s.agents = map[string]string{"core1": filepath.Join(s.core1.dir, "node.sock"), "core2": filepath.Join(s.core2.dir, "node.sock")}
 	self := must(os.Executable())
 	for _, m := range []*member{s.core1, s.core2} {
 		for _, do := range []string{"download", "upgrade", "validate"} {
 			m.lists += fmt.Sprintf("  %s: [%q, release, %s, %q, \"%d\", %s, \"${VERSION}\"]\n", do, self, do, m.dir, m.app, m.name)
 		}
-		m.lists += fmt.Sprintf("  version: [cat, %q]\n  count: [echo, \"42\"]\n", filepath.Join(m.dir, "version"))
+		m.lists += fmt.Sprintf("  version: [cat, %q]\n  count: [sh, -c, \"find $0 -type f | wc -l\", %q]\n", filepath.Join(m.dir, "version"), filepath.Join(m.tree(), "devices"))
 		write(t, filepath.Join(m.dir, "version"), "1.0")
+	}
+	return s
+}
+
+// begin starts all of it; core1 is Active.
+func (s *site) begin() {
+	t := s.t
+	t.Helper()
+	for _, m := range []*member{s.core1, s.core2} {
 		m.start()
 		m.say(0, hurry...)
+	}
+	if s.trust {
+		s.core2.trusts("", s.core1.trusts("", "", "invite"), "add")
 	}
 	s.core1.say(0, "ha", "enable", "--mode", "primary")
 	s.core2.say(0, "ha", "enable", "--mode", "secondary")
@@ -117,8 +142,6 @@ func startSite(t *testing.T, kind string, more ...string) *site {
 	s.sidecar.start()
 	s.sidecar.expectServing("core1")
 	s.startBalancer()
-	s.configure(kind, more...)
-	return s
 }
 
 // startBalancer runs an HAProxy that checks the pages itself: what is held by
@@ -186,12 +209,12 @@ nodes:
 routers:
   front: {api: %s}
   sidecar: {api: %s}
-data_sync: false
+%s
 timeouts: {step: 20s, upgrade: 20s, download: 20s, validate: 20s}
-`, kind, filepath.Join(s.core1.dir, "node.sock"), filepath.Join(s.core2.dir, "node.sock"), s.front.at.admin, s.sidecar.at.admin)
+`, kind, s.agents["core1"], s.agents["core2"], s.front.at.admin, s.sidecar.at.admin, s.data)
 	if kind != "switchover" {
 		text += fmt.Sprintf("to: %q\n", s.to)
-		text = strings.Replace(text, "data_sync", fmt.Sprintf("  lb: {haproxy: %s, backend: mdm}\ndata_sync", s.haproxy), 1)
+		text = strings.Replace(text, s.data, fmt.Sprintf("  lb: {haproxy: %s, backend: mdm}\n%s", s.haproxy, s.data), 1)
 	}
 	write(s.t, s.yaml, text+strings.Join(more, "\n")+"\n")
 }

@@ -44,8 +44,23 @@ func (a *agent) Look(ctx context.Context) Node {
 		n.Fault = err.Error()
 		return n
 	}
+	if s.LastSync != nil && skipped(s.LastSync.Result) { // it says nothing of the copy
+		all, err := a.client.SyncHistory(ctx)
+		if err != nil {
+			n.Fault = err.Error()
+			return n
+		}
+		s.LastSync = nil
+		for _, one := range all {
+			if !skipped(one.Result) {
+				s.LastSync = &one
+			}
+		}
+	}
 	return a.facts(s, run, settings)
 }
+
+func skipped(result string) bool { return strings.HasPrefix(result, "Skipped") }
 
 // facts puts what an engine tells into our words.
 func (a *agent) facts(s nodeapi.Status, run nodeapi.Run, settings []nodeapi.Setting) Node {

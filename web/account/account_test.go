@@ -71,7 +71,14 @@ func TestTheSetupCodeMakesOneUserWithinADay(t *testing.T) {
 	if b.code == "" || b.code == late {
 		t.Errorf("a restart gives the code %q", b.code)
 	}
+	kept, err := os.ReadFile(filepath.Join(b.dir, codeFile))
+	if info, _ := os.Stat(filepath.Join(b.dir, codeFile)); err != nil || string(kept) != b.code+"\n" || info.Mode() != 0o600 {
+		t.Errorf("the file of the code has %q, %v", kept, err)
+	}
 	b.anna()
+	if _, err := os.Stat(filepath.Join(b.dir, codeFile)); err == nil {
+		t.Error("the code that was used is still there")
+	}
 	if err := b.Setup(b.code, "eve", password, "here"); err == nil {
 		t.Error("a code makes two users")
 	}

@@ -61,6 +61,7 @@ type stamp struct {
 
 const (
 	usersFile = "users.json"
+	codeFile  = "setup-code"
 	auditFile = "audit.log"
 	mostUsers = 4 << 20 // bytes of the file
 	version   = 1
@@ -71,7 +72,8 @@ const setupValid = 24 * time.Hour
 
 // Open opens the Book in c.Dir. code is not empty as long as there is no user:
 // whoever gives it to Setup becomes the first one. It is good for a day and for
-// one use, and a further Open gives another.
+// one use, and a further Open gives another. The file setup-code has it too, for
+// those who may read it, until it was used.
 func Open(c Config) (b *Book, code string, err error) {
 	b = &Book{
 		dir: c.Dir, mode: c.Mode, log: c.Log, now: c.Now, hashing: make(chan struct{}, 2),
@@ -99,6 +101,9 @@ func Open(c Config) (b *Book, code string, err error) {
 	if len(b.stored.Users) == 0 {
 		code = setupCode()
 		b.setup, b.until = sha256.Sum256([]byte(code)), b.now().Add(setupValid)
+		if err := statefile.Write(b.path(codeFile), []byte(code+"\n"), 0o600); err != nil {
+			return nil, "", fmt.Errorf("keep the setup code: %w", err)
+		}
 	}
 	return b, code, nil
 }
@@ -162,6 +167,7 @@ func (b *Book) Setup(code, name, password, from string) error {
 	})
 	if err == nil {
 		b.until = time.Time{}
+		_ = os.Remove(b.path(codeFile)) // it is worth nothing any more
 	}
 	return err
 }

@@ -138,7 +138,8 @@ func TestAPageThatHasLostItsStreamSaysSinceWhen(t *testing.T) {
 	b.Sees("traffic → core1")
 	d.Server.CloseClientConnections()
 	d.Server.Listener.Close()
-	b.Sees("The connection is lost since")
+	b.Sees("The connection has been lost since")
+	b.Axe("a page without its stream")
 	b.Shot("console-lost")
 }
 

@@ -102,8 +102,12 @@ func (c Chart) axis(out *strings.Builder, bottom int) {
 	for t := c.From.Truncate(every).Add(every); t.Before(c.To); t = t.Add(every) {
 		x := c.at(t)
 		fmt.Fprintf(out, `<line x1="%.2f%%" x2="%.2f%%" y1="0" y2="%d"/>`, x, x, bottom)
-		if x > 4 && x < 82 {
-			fmt.Fprintf(out, `<text x="%.2f%%" y="%d" dx="-16">%s</text>`, x, bottom+16, t.UTC().Format(layout))
+		if x > 4 && x < 88 {
+			late := ""
+			if x > 64 {
+				late = ` class="late"` // a narrow window has no room for it beside "now"
+			}
+			fmt.Fprintf(out, `<text x="%.2f%%" y="%d" dx="-16"%s>%s</text>`, x, bottom+16, late, t.UTC().Format(layout))
 		}
 	}
 	fmt.Fprintf(out, `<text x="100%%" y="%d" text-anchor="end">now, UTC</text></g>`, bottom+16)

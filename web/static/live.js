@@ -13,7 +13,7 @@
   function lose() {
     if (lost) return;
     lost = heard;
-    band.textContent = "The connection is lost since " + clock(lost) + ". What you see is from then; it is tried again.";
+    band.textContent = "The connection has been lost since " + clock(lost) + ". What you see is from then; it is tried again.";
     band.hidden = false;
     document.body.classList.add("is-stale");
   }

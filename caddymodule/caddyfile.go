@@ -38,6 +38,7 @@ func init() {
 //			on_promoted wait|follow|epoch
 //			promotion_time <duration>
 //			observe
+//			lease_shared
 //		}
 //		notify {
 //			webhook <url> {
@@ -154,8 +155,10 @@ func (p *parser) group() {
 			p.duration(&g.PromotionTime)
 		case "observe":
 			p.flag(&g.Observe)
+		case "lease_shared":
+			p.flag(&g.LeaseShared)
 		default:
-			p.unknown("node, probe, on_promoted, promotion_time, observe")
+			p.unknown("node, probe, on_promoted, promotion_time, observe, lease_shared")
 		}
 	}
 }

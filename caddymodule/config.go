@@ -27,6 +27,9 @@ type Group struct {
 	PromotionTime caddy.Duration `json:"promotion_time,omitempty"`
 	// Observe has a group that starts for the first time begin held.
 	Observe bool `json:"observe,omitempty"`
+	// LeaseShared says that the nodes' lease is in the same register as the
+	// Traffic: a newer node epoch is proof then, and needs no majority of watchers.
+	LeaseShared bool `json:"lease_shared,omitempty"`
 }
 
 // Node is one server of a group; its name never changes.
@@ -134,7 +137,7 @@ func (g *Group) plain() config.Group {
 			Timeout: time.Duration(g.Probe.Timeout), Fall: g.Probe.Fall, Rise: g.Probe.Rise, Host: g.Probe.Host,
 			TLSCA: g.Probe.TLSCA, TLSInsecure: g.Probe.TLSInsecure, Pages: g.Probe.profile(),
 		},
-		OnPromoted: ha.OnPromoted(g.OnPromoted), PromotionTime: time.Duration(g.PromotionTime), Observe: g.Observe,
+		OnPromoted: ha.OnPromoted(g.OnPromoted), PromotionTime: time.Duration(g.PromotionTime), Observe: g.Observe, LeaseShared: g.LeaseShared,
 	}
 	for _, n := range g.Nodes {
 		c.Nodes = append(c.Nodes, config.Node{Name: n.Name, URL: n.URL, ProbeURL: n.Probe, Peer: n.Peer, Manual: n.Manual})

@@ -178,6 +178,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ha/v1/status", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.Status()) })
 	mux.HandleFunc("GET /ha/v1/events", e.events)
+	mux.HandleFunc("GET /ha/v1/facts", func(w http.ResponseWriter, r *http.Request) { give(w, http.StatusOK, e.facts(r.Context())) })
 	mux.HandleFunc("POST /ha/v1/role", c.act(c.role))
 	mux.HandleFunc("POST /ha/v1/ha", c.act(c.fenced(c.enable)))
 	mux.HandleFunc("POST /ha/v1/pause", c.act(c.fenced(c.pause)))

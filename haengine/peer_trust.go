@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/internal/remote"
 )
@@ -153,4 +154,23 @@ func until(ctx context.Context) time.Duration {
 // sightOf gives what the engine says of itself.
 func sightOf(p remote.Peered, took time.Duration) Sight {
 	return Sight{Well: p.Report.State == ha.Active, Heard: true, Report: p.Report, Said: p.Said, Date: p.At, Took: took}
+}
+
+// client gives the client of the peer's whole API.
+func (t *Trusted) client() (*nodeapi.Client, error) {
+	host, err := t.trust.Hosts.Get(t.name)
+	if err != nil {
+		return nil, err
+	}
+	return nodeapi.NewTLS(host.URL(), t.trust.TLS(host)), nil
+}
+
+// pagesOf gives the status pages of a peer alone, where it has them.
+func pagesOf(p Peer) interface {
+	Look(ctx context.Context) (Sight, error)
+} {
+	if t, ok := p.(*Trusted); ok {
+		return t.pages
+	}
+	return p
 }

@@ -2,6 +2,7 @@ package haengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -16,23 +17,107 @@ const apart = 2 * time.Second
 // Preflight looks at what a pair needs (EPMM guide, Table 2, and HA best practice
 // recommendations). What only the peer itself knows is unknown without trust.
 func (e *Engine) Preflight(ctx context.Context) []nodeapi.Item {
-	const needsTrust = "only the peer's engine can say, and the nodes do not trust one another yet"
-	ctx, cancel := context.WithTimeout(ctx, e.now.Load().Settings.AttemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 3*e.now.Load().Settings.AttemptTimeout)
 	defer cancel()
 	began := time.Now()
 	s, err := e.Peer.Look(ctx)
+	ended := time.Now()
+	own, peer, trust := e.facts(ctx), nodeapi.Facts{}, e.asks()
+	if trust.Result == nodeapi.ItemOK {
+		p, failed := e.peerFacts(ctx)
+		if peer = p; failed != nil {
+			trust = item("trust", nodeapi.ItemFailed, failed.Error())
+		}
+	}
+	known := trust.Result == nodeapi.ItemOK
 	return []nodeapi.Item{
 		reached(e.PeerName, s, err),
-		item("port of this node, from the peer", nodeapi.ItemUnknown, needsTrust),
-		tells(ctx, "release", e.Version, needsTrust),
-		tells(ctx, "device count", e.Count, needsTrust),
-		offset(s, began, time.Now()),
-		zoned(),
+		sawUs(e.PeerName, peer.Sees, known),
+		compared("release", own.Release, peer.Release, known),
+		compared("device count", own.Count, peer.Count, known),
+		offset(s, began, ended),
+		zoned(peer.Zone, known),
 		synchronized(),
 		e.resources(),
 		e.named(),
-		item("trust", nodeapi.ItemUnknown, "not set up: the peer can be seen by its status pages and cannot be asked"),
+		trust,
 	}
+}
+
+// needsTrust is said of what cannot be compared yet.
+const needsTrust = "only the peer's engine can say, and the nodes do not trust one another yet"
+
+// facts gives what this node tells of itself.
+func (e *Engine) facts(ctx context.Context) nodeapi.Facts {
+	f := nodeapi.Facts{Release: said(ctx, e.Version), Count: said(ctx, e.Count), Zone: zone()}
+	ctx, cancel := context.WithTimeout(ctx, e.now.Load().Settings.AttemptTimeout)
+	defer cancel()
+	if _, err := pagesOf(e.Peer).Look(ctx); err != nil {
+		f.Sees = err.Error()
+	}
+	return f
+}
+
+// asks says whether the peer can be asked.
+func (e *Engine) asks() nodeapi.Item {
+	if !trusted(e.Peer) {
+		return item("trust", nodeapi.ItemUnknown, "not set up: the peer can be seen by its status pages and cannot be asked")
+	}
+	return item("trust", nodeapi.ItemOK, e.PeerName+" can be asked, and its key is the one that is trusted")
+}
+
+// peerFacts asks the peer for its own.
+func (e *Engine) peerFacts(ctx context.Context) (nodeapi.Facts, error) {
+	t, ok := e.Peer.(*Trusted)
+	if !ok {
+		return nodeapi.Facts{}, errors.New(needsTrust)
+	}
+	c, err := t.client()
+	if err != nil {
+		return nodeapi.Facts{}, err
+	}
+	defer c.Close()
+	return c.Facts(ctx)
+}
+
+// sawUs says whether the peer sees this node.
+func sawUs(peer, why string, known bool) nodeapi.Item {
+	const name = "port of this node, from the peer"
+	switch {
+	case !known:
+		return item(name, nodeapi.ItemUnknown, needsTrust)
+	case why != "":
+		return item(name, nodeapi.ItemFailed, fmt.Sprintf("%s does not see this node's status pages: %s", peer, why))
+	}
+	return item(name, nodeapi.ItemOK, peer+" sees this node's status pages")
+}
+
+// compared says whether both nodes tell the same of the application.
+func compared(name, own, peer string, known bool) nodeapi.Item {
+	switch {
+	case own == "":
+		return item(name, nodeapi.ItemUnknown, "no command for it is configured here, or it fails (app: in node.yaml)")
+	case !known:
+		return item(name, nodeapi.ItemUnknown, fmt.Sprintf("%.60q here; %s", own, needsTrust))
+	case peer == "":
+		return item(name, nodeapi.ItemUnknown, fmt.Sprintf("%.60q here; the peer has no command for it, or it fails", own))
+	case peer != own:
+		return item(name, nodeapi.ItemFailed, fmt.Sprintf("%.60q here, %.60q on the peer: both need the same", own, peer))
+	}
+	return item(name, nodeapi.ItemOK, fmt.Sprintf("%.60q on both", own))
+}
+
+// said runs one of the commands that tell something of the application; empty
+// if there is none, or it fails.
+func said(ctx context.Context, line []string) string {
+	if len(line) == 0 {
+		return ""
+	}
+	text, err := execute(ctx, line)
+	if err != nil {
+		return ""
+	}
+	return text
 }
 
 func reached(peer string, s Sight, err error) nodeapi.Item {
@@ -55,9 +140,21 @@ func offset(s Sight, began, ended time.Time) nodeapi.Item {
 	return item(name, nodeapi.ItemOK, fmt.Sprintf("the clocks agree within %v", apart))
 }
 
-func zoned() nodeapi.Item {
+// zone names this machine's time zone.
+func zone() string {
 	name, shift := time.Now().Zone()
-	return item("time zone", nodeapi.ItemOK, fmt.Sprintf("%s (UTC%+03d:%02d) here; StartTime is UTC", name, shift/3600, max(shift, -shift)/60%60))
+	return fmt.Sprintf("%s (UTC%+03d:%02d)", name, shift/3600, max(shift, -shift)/60%60)
+}
+
+func zoned(peer string, known bool) nodeapi.Item {
+	switch own := zone(); {
+	case known && peer != own:
+		return item("time zone", nodeapi.ItemFailed, fmt.Sprintf("%s here, %.40s on the peer: logs and schedules are read by the wrong clock; StartTime is UTC", own, peer))
+	case known:
+		return item("time zone", nodeapi.ItemOK, own+" on both; StartTime is UTC")
+	default:
+		return item("time zone", nodeapi.ItemOK, own+" here; StartTime is UTC")
+	}
 }
 
 func synchronized() nodeapi.Item {
@@ -69,18 +166,6 @@ func synchronized() nodeapi.Item {
 		return item(name, nodeapi.ItemFailed, "nothing keeps this machine's clock; set up chrony or systemd-timesyncd")
 	}
 	return item(name, nodeapi.ItemOK, "this machine's clock is kept")
-}
-
-// tells runs one of the commands that tell something of the application.
-func tells(ctx context.Context, name string, line []string, needs string) nodeapi.Item {
-	if len(line) == 0 {
-		return item(name, nodeapi.ItemUnknown, "no command for it is configured (app: in node.yaml)")
-	}
-	said, err := execute(ctx, line)
-	if err != nil {
-		return item(name, nodeapi.ItemFailed, err.Error())
-	}
-	return item(name, nodeapi.ItemUnknown, fmt.Sprintf("%.60q here; %s", said, needs))
 }
 
 func (e *Engine) resources() nodeapi.Item {

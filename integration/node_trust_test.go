@@ -76,6 +76,9 @@ func TestStoryATrustedPeerStepsDownBeforeTheOtherServes(t *testing.T) {
 	if said := core2.say(0, "status"); !strings.Contains(said, "its engine can be asked") {
 		t.Errorf("status:\n%s", said)
 	}
+	if said, _ := core2.try("preflight"); !strings.Contains(said, "core1 sees this node's status pages") || !strings.Contains(said, "core1 can be asked") {
+		t.Errorf("preflight:\n%s", said)
+	}
 	both := make(chan int)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() {

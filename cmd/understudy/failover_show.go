@@ -55,6 +55,9 @@ func statusText(d nodeapi.Status) string {
 		line("Node Status", "%s", map[bool]string{true: "Active", false: "Standby"}[d.State == ha.Active])
 	}
 	line("profile", "%v", d.Profile)
+	if r := d.Register; r != nil {
+		line("register", "%s", registerText(r))
+	}
 	if !d.Peer.At.IsZero() {
 		line("peer "+d.Peer.Name, "%v, last answer %s; last look: %s", d.Peer.State, since(d.Peer.At), d.Peer.Last)
 	} else {
@@ -232,4 +235,16 @@ func preflightText(items []nodeapi.Item) string {
 		fmt.Fprintf(&b, "%-8s %-34s %s\n", i.Result, i.Name, i.Said)
 	}
 	return b.String()
+}
+
+func registerText(r *nodeapi.RegisterNow) string {
+	switch {
+	case r.Heard:
+		return fmt.Sprintf("answered %s: %s", since(r.At), r.Last)
+	case r.Last == "":
+		return "not asked yet"
+	case r.At.IsZero():
+		return "never answered: " + r.Last
+	}
+	return fmt.Sprintf("last answer %s; now: %s", since(r.At), r.Last)
 }

@@ -22,6 +22,7 @@ type Group struct {
 	OnPromoted    ha.OnPromoted
 	PromotionTime time.Duration
 	Observe       bool // a first start begins held
+	LeaseShared   bool // the nodes' lease is in the same register as the Traffic
 }
 
 // Node is one server of a group; its name never changes.
@@ -152,6 +153,7 @@ func (g Group) Rules() ha.Rules {
 	r.Fall, r.Rise = cmp.Or(g.Probe.Fall, r.Fall), cmp.Or(g.Probe.Rise, r.Rise)
 	r.PromotionTime = cmp.Or(g.PromotionTime, r.PromotionTime)
 	r.OnPromoted = cmp.Or(g.OnPromoted, r.OnPromoted)
+	r.LeaseShared = g.LeaseShared
 	for _, n := range g.Nodes {
 		if n.Manual {
 			r.Manual = append(r.Manual, n.Name)

@@ -9,6 +9,7 @@ func readGroup(g *Group) take {
 		"on_promoted":    text((*string)(&g.OnPromoted)),
 		"promotion_time": duration(&g.PromotionTime),
 		"observe":        flag(&g.Observe),
+		"lease_shared":   flag(&g.LeaseShared),
 	}.read
 }
 

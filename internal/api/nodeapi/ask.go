@@ -100,6 +100,12 @@ func (c *Client) NotifyTest(ctx context.Context) (to string, err error) {
 	return s.To, err
 }
 
+// Facts gives what the node tells of itself.
+func (c *Client) Facts(ctx context.Context) (f Facts, err error) {
+	err = c.Get(ctx, "facts", &f)
+	return f, err
+}
+
 // Log gives the end of the log HighAvailability, or all of it.
 func (c *Client) Log(ctx context.Context, all bool) (text []byte, err error) {
 	path := "log"

@@ -61,6 +61,14 @@ type Setting struct {
 	Value string `json:"value"`
 }
 
+// Facts are what a node tells of itself to one that compares: GET /ha/v1/facts.
+type Facts struct {
+	Release string `json:"release"` // of the application; empty: no command tells it
+	Count   string `json:"count"`   // of its devices
+	Zone    string `json:"zone"`    // time zone
+	Sees    string `json:"sees"`    // why the other node's status pages are not seen from here; empty: they are
+}
+
 // The results of an Item.
 const (
 	ItemOK      = "ok"

@@ -237,7 +237,7 @@ func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome
 		}
 		a := nodeapi.Answer{Later: out.Later, Status: c.Status(), Warnings: out.Plan}
 		if r.Method == http.MethodPut {
-			a.Warnings = c.now.Load().Settings.Warnings()
+			a.Warnings = c.unwise(c.now.Load().Settings)
 		}
 		give(w, http.StatusOK, a)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,11 @@ func (e *Engine) check(s Settings) []string {
 		faults = e.rules(s).Check()
 	}
 	return faults
+}
+
+// unwise gives what is legal but unwise; what a lease prevents is not.
+func (e *Engine) unwise(s Settings) []string {
+	return slices.DeleteFunc(s.Warnings(), func(w string) bool { return e.Lease != nil && w == SplitBrain })
 }
 
 // Shared is the Lease and the Register of a node in etcd: a lease of the

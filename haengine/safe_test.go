@@ -168,6 +168,9 @@ func TestALeaseThatDoesNotFitTheSettingsIsRefusedInASentence(t *testing.T) {
 	if faults := e.check(DefaultSettings()); len(faults) > 0 {
 		t.Errorf("the defaults do not fit one another: %q", faults)
 	}
+	if w := e.unwise(DefaultSettings()); len(w) > 0 {
+		t.Errorf("warnings of what a lease prevents: %q", w)
+	}
 	e.Safety.Lease = 30 * time.Second
 	if faults := e.check(DefaultSettings()); len(faults) != 1 || !strings.Contains(faults[0], "make the lease longer than") {
 		t.Errorf("got %q", faults)

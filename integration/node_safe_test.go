@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -252,6 +253,55 @@ func faults() []fault {
 	}
 }
 
+// storm lets several things go wrong at once, in a drawn order and for a drawn
+// time, and never waits for calm in between.
+func (s *strong) storm(r *rand.Rand, rounds int) {
+	s.t.Helper()
+	nodes := []*member{s.core1, s.core2}
+	for i := range rounds {
+		var mends []func()
+		var names []string
+		for range 1 + r.IntN(2) {
+			f := faults()[r.IntN(len(faults()))]
+			a := r.IntN(2)
+			active, other := nodes[a], nodes[1-a]
+			if strings.Contains(f.name, "application") && !active.appRuns() || strings.Contains(f.name, "machine") && !active.appRuns() {
+				continue
+			}
+			names = append(names, f.name+" ("+active.name+")")
+			mends = append(mends, f.does(s, active, other))
+			time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
+		}
+		time.Sleep(time.Duration(r.IntN(10)) * time.Second)
+		for _, mend := range mends {
+			mend()
+		}
+		for _, m := range nodes {
+			m.engine.signal(syscall.SIGCONT)
+			if !m.engine.up() {
+				m.start()
+			}
+		}
+		for _, k := range s.keepers {
+			if !k.up() {
+				k.start()
+			}
+		}
+		s.t.Logf("storm %d of %d: %s: %d writes, all in order", i+1, rounds, strings.Join(names, ", then "), s.expectFenced())
+	}
+}
+
+// seed gives what a soak draws by, and says it.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(os.Getenv("UNDERSTUDY_SEED"), 10, 64)
+	if err != nil {
+		n = uint64(time.Now().UnixNano()) // #nosec G115 -- any number will do
+	}
+	t.Logf("UNDERSTUDY_SEED=%d", n)
+	return n
+}
+
 // oneWay has nothing pass from one machine to others.
 func (w *world) oneWay(verb string, from *host, to ...*host) {
 	w.t.Helper()
@@ -288,6 +338,9 @@ func TestStoryTwoAreNeverActiveInProfileSafe(t *testing.T) {
 		}
 		mend()
 		t.Logf("%d of %d: %s: %d writes, all in order", i+1, len(all), f.name, s.expectFenced())
+	}
+	if soak() {
+		s.storm(rand.New(rand.NewPCG(seed(t), 6)), 12) // #nosec G404 -- a story, not a secret
 	}
 	s.calm()
 	t.Logf("%d schedules ran; %d writes, and never two at once", len(all), s.expectFenced())

@@ -55,7 +55,7 @@ func (s *Site) login(w http.ResponseWriter, r *http.Request) {
 	token, err := s.Book.Login(name, r.PostForm.Get("password"), v.From(), r.UserAgent())
 	if err != nil {
 		s.audit(r, name, "tried to log in", "", err.Error())
-		s.showLogin(v, entry{Name: name, Next: s.next(v.Field("next")), Fault: sentence(err)}, loginStatus(err))
+		s.showLogin(v, entry{Name: name, Next: s.next(v.Field("next")), Fault: Sentence(err)}, loginStatus(err))
 		return
 	}
 	if v.token != "" {
@@ -90,13 +90,13 @@ func (s *Site) setup(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.audit(r, name, "tried the setup code", "", err.Error())
-		s.showLogin(v, entry{Name: name, Fault: sentence(err)}, loginStatus(err))
+		s.showLogin(v, entry{Name: name, Fault: Sentence(err)}, loginStatus(err))
 		return
 	}
 	s.audit(r, name, "became the first user, an admin, by the setup code", "", account.Done)
 	token, err := s.Book.Login(name, password, v.From(), r.UserAgent())
 	if err != nil {
-		s.showLogin(v, entry{Name: name, Fault: sentence(err)}, loginStatus(err))
+		s.showLogin(v, entry{Name: name, Fault: Sentence(err)}, loginStatus(err))
 		return
 	}
 	s.setCookie(w, r, token)
@@ -112,8 +112,8 @@ func logout(v *Visit) error {
 	return nil
 }
 
-// sentence begins with a capital letter and ends with a full stop.
-func sentence(err error) string {
+// Sentence gives an error as people are shown it: it begins with a capital letter and ends with a full stop.
+func Sentence(err error) string {
 	text := err.Error()
 	if text == "" {
 		return ""

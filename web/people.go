@@ -67,7 +67,7 @@ func changePassword(v *Visit) error {
 	if err != nil {
 		v.Note("tried to change the own password", "", err.Error())
 		v.Status(http.StatusUnprocessableEntity)
-		return v.ownAccount(sentence(err))
+		return v.ownAccount(Sentence(err))
 	}
 	v.Note("changed the own password", "", account.Done)
 	return v.Go("/account", "Your password is changed, and your other sessions have ended.")
@@ -85,12 +85,12 @@ func (v *Visit) showPeople(secret, fault string) error {
 // password anew.
 func changePeople(v *Visit) error {
 	if err := v.Prove(); err != nil {
-		return v.showPeople("", sentence(err))
+		return v.showPeople("", Sentence(err))
 	}
 	did, secret, err := v.changeOne(v.Field("do"), v.Field("name"))
 	if err != nil {
 		v.Note("tried: "+did, "", err.Error())
-		return v.showPeople("", sentence(err))
+		return v.showPeople("", Sentence(err))
 	}
 	v.Note(did, "", account.Done)
 	if secret != "" {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -79,7 +80,7 @@ func (c *Console) act(v *web.Visit, verb string) error {
 		return err
 	}
 	if err := d.read(v, verb); err != nil {
-		return again(v, d, err.Error())
+		return again(v, d, web.Sentence(err))
 	}
 	d.Body.DryRun = true
 	would, err := c.client.Act(ask(v), d.Group.Name, verb, d.Body)
@@ -126,7 +127,7 @@ func (d *deed) read(v *web.Visit, verb string) error {
 		d.Body.Order = nil
 	}
 	if d.Body.Reason == "" {
-		return fmt.Errorf("Say why: the reason stands in the history.") //nolint:staticcheck // it is shown as it is
+		return errors.New("say why: the reason stands in the history")
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package portal
 import (
 	"encoding/json"
 	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,20 +53,6 @@ func (p *Portal) overview(v *web.Visit) error {
 	return v.Render("overview", "Overview", o)
 }
 
-// runSync is Run Sync Now, from the host that the drop-down menu has.
-func (p *Portal) runSync(v *web.Visit) error {
-	ctx, cancel := ask(v)
-	defer cancel()
-	host := v.Field("host")
-	_, err := p.node.Sync(ctx, host, v.Field("reason"))
-	if err != nil {
-		v.Note("Run Sync Now from "+host, "", err.Error())
-		return refusal("No sync was started", err)
-	}
-	v.Note("Run Sync Now from "+host, "", account.Done)
-	return v.Go("/maintenance/sync-history", "The sync has begun.")
-}
-
 // testMail is Test of Notification Settings; it goes to the address in force.
 func (p *Portal) testMail(v *web.Visit) error {
 	ctx, cancel := ask(v)
@@ -79,31 +64,6 @@ func (p *Portal) testMail(v *web.Visit) error {
 	}
 	v.Note("sent a test mail to "+sent.To, "", account.Done)
 	return v.Go("/maintenance/ha", "A test mail was sent to "+sent.To+".")
-}
-
-func (p *Portal) syncHistory(v *web.Visit) error {
-	v.Live = true
-	ctx, cancel := ask(v)
-	defer cancel()
-	all, err := p.node.SyncHistory(ctx)
-	if err != nil {
-		return refusal("The Sync History cannot be shown", err)
-	}
-	s, err := p.status(v)
-	if err != nil {
-		return err
-	}
-	settings, _, err := p.node.Settings(ctx)
-	if err != nil {
-		return refusal("The Sync History cannot be shown", err)
-	}
-	slices.Reverse(all)
-	return v.Render("synchistory", "Sync History", struct {
-		Syncs  []nodeapi.Sync
-		Status nodeapi.Status
-		Loss   string
-		Chart  template.HTML
-	}{all[:min(200, len(all))], s, lossWords(s.Loss, p.Now()), durations(all, valuesOf(settings).every())})
 }
 
 // sure says what is missing before a mode may be changed: the role, the node's

@@ -87,6 +87,7 @@ func (p *Portal) routes() {
 	s.Act("/maintenance/ha/apply", account.Admin, p.apply)
 	s.Act("/maintenance/ha/discard", account.Admin, p.discard)
 	s.Act("/maintenance/ha/sync", account.Operator, p.runSync)
+	s.Act("/maintenance/ha/accept", account.Admin, p.acceptSync)
 	s.Act("/maintenance/ha/mail", account.Operator, p.testMail)
 	s.Page("/maintenance/ha/trusted", account.Viewer, p.trusted)
 	s.Act("/maintenance/ha/trusted", account.Admin, p.changeTrust)

@@ -171,6 +171,25 @@ func TestTheNodesAPITakesATokenByItsRole(t *testing.T) {
 	}
 }
 
+func TestWhatTheGuardsHaveStoppedIsLetThroughOnlyByAnAdminWhoMeansIt(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.node.status.LastSync = &nodeapi.Sync{At: time.Now(), From: "core1", Result: "Refused: guards", Detail: "if that is right: failover sync HOST --accept-deletions"}
+	c := d.as()
+	if _, page := d.get("/maintenance/sync-history", c); !strings.Contains(page, "accept what the guards found") {
+		t.Error("nothing offers to let it through")
+	}
+	accept := url.Values{"host": {"core1"}, "reason": {"they were moved"}, "name": {"core1"}}
+	if r, _ := d.post("/maintenance/ha/accept", accept, c); r.StatusCode != http.StatusUnprocessableEntity || len(d.node.asked) > 0 {
+		t.Errorf("without the name: %s, asked %v", r.Status, d.node.asked)
+	}
+	accept.Set("name", "core2")
+	d.post("/maintenance/ha/accept", accept, c)
+	if want := `anna: sync {"host":"core1","accept":true,"reason":"they were moved"}`; len(d.node.asked) != 1 || d.node.asked[0] != want {
+		t.Errorf("the node was asked %v, want %s", d.node.asked, want)
+	}
+}
+
 func TestAnEngineThatDoesNotAnswerIsShownAsThat(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -198,7 +217,10 @@ func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 			Generation: uint64(i), Tasks: []nodeapi.SyncTask{{Name: "transfer", Dataset: "db", Result: result, Duration: nodeapi.Span(time.Minute), Detail: "12 files"}},
 		})
 	}
+	d.node.syncs[19].Result, d.node.syncs[19].Detail = "Refused: guards", "half of all files would be deleted; if that is right: failover sync HOST --accept-deletions"
 	d.node.status.LastSync = &d.node.syncs[19]
+	d.node.status.Agents = &nodeapi.Agents{Known: 5, Here: 3, Peer: 1, Silent: 1, Majority: "20s"}
+	d.node.status.Fronts = []nodeapi.Opinion{{Front: "front1", Group: "mdm", Serving: "core1", Epoch: 3, At: now}}
 	d.node.status.Sync = &nodeapi.SyncNow{Phase: "transfer", Dataset: "db", Since: now, Bytes: 3_000_000, Total: 9_000_000, Rate: 1_000_000}
 	d.node.run = nodeapi.Run{Release: nodeapi.Told{Value: "11.12"}, Lock: &nodeapi.Lock{Run: "20261126-epmm", By: "anna", Since: now, Reason: "upgrade to 11.12"}, Jobs: []nodeapi.Job{{Do: "download", Version: "11.12", State: "done", Began: now, Said: "all is here"}}}
 	d.node.status.Paused = true

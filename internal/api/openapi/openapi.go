@@ -62,9 +62,13 @@ func Node() []Operation {
 		{"GET", "/ha/v1/history", "Every change of what the node is.", nil, []nodeapi.Transition{}},
 		{"GET", "/ha/v1/sync-history", "The Sync History.", nil, []nodeapi.Sync{}},
 		{"GET", "/ha/v1/preflight", "What a pair needs, as it is now.", nil, []nodeapi.Item{}},
+		{"GET", "/ha/v1/facts", "What a node tells of itself to one that compares.", nil, nodeapi.Facts{}},
 		{"GET", "/ha/v1/log", "The log HighAvailability, with ?all the whole of it.", nil, "text/plain"},
 		{"POST", "/ha/v1/notify-test", "Send a test mail.", nodeapi.Request{}, nodeapi.Sent{}},
 		{"GET", "/ha/v1/swap", "The newest planned swap.", nil, nodeapi.Swap{}},
+		{"GET", "/ha/v1/agents", "Which node the agents reach.", nil, nodeapi.Agents{}},
+		{"PUT", "/ha/v1/agents/{id}", "An agent says which node it reaches.", nodeapi.Request{}, struct{}{}},
+		{"DELETE", "/ha/v1/agents/{id}", "Forget an agent.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"GET", "/ha/v1/run", "What the node knows of upgrade runs.", nil, nodeapi.Run{}},
 		{"POST", "/ha/v1/lock", "Claim the node for a run, or give it back.", nodeapi.RunRequest{}, nodeapi.Run{}},
 		{"POST", "/ha/v1/app", "Start one of the node's own argument lists for a run.", nodeapi.RunRequest{}, nodeapi.Run{}},
@@ -117,8 +121,9 @@ func (m maker) operation(tag string, op Operation, fault object) object {
 	if op.Takes != nil {
 		answer["requestBody"] = object{"required": true, "content": content(op.Takes)}
 	}
-	if strings.Contains(op.Path, "{group}") {
-		answer["parameters"] = []object{{"name": "group", "in": "path", "required": true, "schema": object{"type": "string"}}}
+	if _, rest, ok := strings.Cut(op.Path, "{"); ok {
+		name, _, _ := strings.Cut(rest, "}")
+		answer["parameters"] = []object{{"name": name, "in": "path", "required": true, "schema": object{"type": "string"}}}
 	}
 	return answer
 }
@@ -150,6 +155,9 @@ func (m maker) of(t reflect.Type) object {
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": m.of(t.Elem())}
 	case reflect.Struct:
+		if t.Name() == "" {
+			return object{"type": "object"}
+		}
 		return m.named(t)
 	}
 	return object{"type": "integer"}

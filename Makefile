@@ -13,6 +13,8 @@ COUNT    ?= 3
 SEED     := $(or $(SEED),$(if $(filter soak fuzz,$(MAKECMDGOALS)),$(shell date +%s),1))
 # The version: the tag, else the newest heading of the change log.
 VERSION  := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null),$(shell sed -n 's/^## \[\?\([^] ]*\).*/\1/p' CHANGELOG.md | head -n 1),unknown)
+# The same as Debian wants it, which begins with a digit.
+DEB_VERSION := $(shell v='$(VERSION)'; v=$${v#v}; case $$v in ([0-9]*.*) echo "$$v";; (*) echo "0~$$v";; esac)
 
 TOOL     := $(GO) tool -modfile=tools/go.mod
 TEST     := UNDERSTUDY_SEED=$(SEED) $(GO) test -count=1 -shuffle=$(SEED)
@@ -21,7 +23,7 @@ STORIES  := $(addprefix ./,$(addsuffix /...,$(wildcard integration)))
 RACE     := $(if $(shell command -v gcc),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit check story bench fuzz soak lint docs install clean
+.PHONY: help build demo test unit check story bench fuzz soak lint docs man package install clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do printf '  make %-8s %s\n' "$$target" "$$text"; done
@@ -76,11 +78,20 @@ lint: ## a second opinion, if golangci-lint is installed
 docs: ## the tests of the documentation: links lead somewhere, code blocks run
 	$(GO) test -count=1 -run '^Test(Docs|Readme)' ./internal/arch $(STORIES)
 
+man: build ## manual pages in bin/man
+	$(BIN) man --dir bin/man
+
+package: build ## bin/understudy_VERSION_ARCH.deb, which apt installs
+	rm -rf bin/root
+	$(MAKE) --no-print-directory -o build install DESTDIR="$(CURDIR)/bin/root" PREFIX=/usr >/dev/null
+	ARCH=$$($(GO) env GOARCH) DEB_VERSION=$(DEB_VERSION) $(TOOL) nfpm package --config packaging/nfpm.yaml --packager deb --target bin/
+
 install: build ## to PREFIX (/usr/local) below DESTDIR: the binary, the name failover, systemd units
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/understudy
 	ln -sf understudy $(DESTDIR)$(PREFIX)/bin/failover
 	install -D -m 0755 packaging/keepalived/keepalived-check $(DESTDIR)$(PREFIX)/lib/understudy/keepalived-check
 	install -D -m 0644 packaging/sysusers.d/understudy.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/understudy.conf
+	$(BIN) man --dir $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	@for unit in packaging/systemd/*.service; do \
 		sed 's|@BINDIR@|$(PREFIX)/bin|' "$$unit" > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \

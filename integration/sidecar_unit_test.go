@@ -34,6 +34,9 @@ func TestInstallPutsTheBinaryAndTheUnits(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(prefix, "lib", "understudy", "keepalived-check")); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("the check script: %v", err)
 	}
+	if text := read(t, filepath.Join(prefix, "share", "man", "man1", "understudy-status.1")); !strings.Contains(text, ".TH") {
+		t.Errorf("the manual page of status: %q", text)
+	}
 	if text := read(t, filepath.Join(prefix, "lib", "sysusers.d", "understudy.conf")); !strings.HasPrefix(text, "u understudy ") {
 		t.Errorf("sysusers: %q", text)
 	}

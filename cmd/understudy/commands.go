@@ -30,6 +30,7 @@ func commands(s *session) []*cobra.Command {
 		newNodeGuard(s),
 		newOpenAPI(s),
 		newVersion(s),
+		newMan(s),
 	}
 }
 

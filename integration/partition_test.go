@@ -100,11 +100,12 @@ func TestWatchersThatAreCutOffInEveryCombination(t *testing.T) {
 		start := time.Now()
 		f.partition(c)
 		f.judge(c)
+		judged := time.Since(start).Round(100 * time.Millisecond)
 		f.heal(c)
 		if c.moves() {
 			moved++
 		}
-		t.Logf("%-70s moves: %-5v after %s", c, c.moves(), time.Since(start).Round(100*time.Millisecond))
+		t.Logf("%-70s moves: %-5v known after %s, healed after %s", c, c.moves(), judged, time.Since(start).Round(100*time.Millisecond))
 		if t.Failed() {
 			return
 		}

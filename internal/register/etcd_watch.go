@@ -72,13 +72,33 @@ func (e *Etcd) listen(prefix string, take heard) error {
 	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(e.ctx))
 	defer cancel()
-	for answer := range client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from)) {
-		if err := answer.Err(); err != nil {
-			return err
+	changes := client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+	tick := time.NewTicker(etcdPulse)
+	defer tick.Stop()
+	for {
+		select {
+		case answer, open := <-changes:
+			switch err := answer.Err(); {
+			case err != nil:
+				return err
+			case !open:
+				return errors.New("the watch has ended")
+			}
+			take(answer.Events, false)
+		case <-tick.C:
+			e.knock(ctx, client)
 		}
-		take(answer.Events, false)
 	}
-	return errors.New("the watch has ended")
+}
+
+// knock has a watch say something, though nobody needs the answer: from a member
+// that is gone without a word nothing comes back, not even that the bytes have
+// arrived, and so its connection is given up after two seconds. Where nothing is
+// sent that takes twelve.
+func (e *Etcd) knock(ctx context.Context, client *clientv3.Client) {
+	ctx, cancel := context.WithTimeout(ctx, etcdPulse/2)
+	defer cancel()
+	_ = client.RequestProgress(ctx)
 }
 
 // traffics gives what tells those who watch a group that its Traffic has

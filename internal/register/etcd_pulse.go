@@ -46,6 +46,11 @@ func (e *Etcd) look(checked map[string]bool) error {
 	}
 	if _, err := client.Get(ctx, e.key(trafficKeys), clientv3.WithPrefix(), clientv3.WithCountOnly()); err != nil {
 		clear(checked) // what comes back may be another version
+		if errors.Is(err, context.DeadlineExceeded) && e.ctx.Err() == nil {
+			if why := e.config.faults(e.ctx); why != "" {
+				return fmt.Errorf("%w: %s", e.advise(err), why)
+			}
+		}
 		return e.advise(err)
 	}
 	for _, endpoint := range e.config.Endpoints {

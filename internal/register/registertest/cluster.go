@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,21 @@ type Cluster struct {
 // NewCluster starts n members and waits for their leader. They end with t.
 func NewCluster(t testing.TB, n int) *Cluster {
 	t.Helper()
+	return newCluster(t, n, func(*member.Config) {})
+}
+
+// NewSecureCluster is NewCluster with TLS: ca, cert and key are files, of a
+// certificate for 127.0.0.1.
+func NewSecureCluster(t testing.TB, n int, ca, cert, key string) *Cluster {
+	t.Helper()
+	return newCluster(t, n, func(c *member.Config) {
+		c.CA, c.Cert, c.Key = ca, cert, key
+		c.Peer, c.Client = strings.Replace(c.Peer, "http:", "https:", 1), strings.Replace(c.Client, "http:", "https:", 1)
+	})
+}
+
+func newCluster(t testing.TB, n int, change func(*member.Config)) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t, running: make([]*member.Member, n)}
 	members := map[string]string{}
 	for i := range n {
@@ -30,6 +46,7 @@ func NewCluster(t testing.TB, n int) *Cluster {
 		config.Name, config.DataDir = fmt.Sprintf("m%d", i), filepath.Join(t.TempDir(), "data")
 		config.Peer, config.Client = freeURL(t), freeURL(t)
 		config.Members, config.Tick = members, 50*time.Millisecond
+		change(&config)
 		members[config.Name] = config.Peer
 		c.configs = append(c.configs, config)
 	}

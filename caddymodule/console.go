@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/understudy-ha/understudy/internal/statefile"
 	"github.com/understudy-ha/understudy/web/account"
 	"github.com/understudy-ha/understudy/web/console"
 )
@@ -83,7 +85,7 @@ func openConsole(ctx caddy.Context, dir string) (*console.Console, error) {
 		return one, nil
 	}
 	users := filepath.Join(dir, "console")
-	if err := os.MkdirAll(dir, 0o770); err != nil {
+	if err := statefile.MakeDir(dir, fs.ModeSetgid|0o770); err != nil {
 		return nil, fmt.Errorf("make state_dir: %w", err)
 	}
 	book, code, err := account.Open(account.Config{Dir: users, Mode: 0o660, Log: ctx.Slogger()})

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -23,11 +24,14 @@ import (
 
 // The times of an Etcd.
 const (
-	etcdCall  = 5 * time.Second // of one call; etcd at two seconds is slow, not gone
-	etcdTry   = time.Second     // of its first try
-	etcdPulse = time.Second     // from one look at etcd to the next
-	voteTTL   = 10 * time.Second
-	etcdLong  = 5 * time.Second // down for this long is more than another leader
+	etcdCall = 5 * time.Second // of one call; etcd at two seconds is slow, not gone
+	etcdTry  = time.Second     // of its first try
+
+	etcdInsist = 3 * time.Second       // of a call that asks one member after another
+	etcdPause  = 50 * time.Millisecond // from one of them to the next
+	etcdPulse  = time.Second           // from one look at etcd to the next
+	voteTTL    = 10 * time.Second
+	etcdLong   = 5 * time.Second // down for this long is more than another leader
 )
 
 // EtcdConfig says where etcd is and who we are there.
@@ -261,6 +265,54 @@ func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Cli
 	err = e.advise(err)
 	e.fell(err)
 	return &unreached{err}
+}
+
+// insist is call for what cannot wait until etcd is known to be there again: it
+// asks one member after another, and takes one that has no leader for one that
+// is gone.
+func (e *Etcd) insist(ctx context.Context, ask func(context.Context, *clientv3.Client) error) error {
+	select {
+	case <-e.looked:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	e.mu.Lock()
+	client, down := e.client, e.down
+	e.mu.Unlock()
+	if client == nil || errors.As(down, new(*unfit)) {
+		return &unreached{down}
+	}
+	limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), etcdCall)
+	defer cancel()
+	for began := time.Now(); ; {
+		err := try(limited, client, etcdTry, ask)
+		switch {
+		case err == nil:
+			e.mu.Lock()
+			e.answered = time.Now()
+			e.mu.Unlock()
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		if limited.Err() != nil || time.Since(began) > etcdInsist || !passing(err) {
+			return &unreached{e.advise(err)}
+		}
+		select {
+		case <-limited.Done():
+		case <-time.After(etcdPause):
+		}
+	}
+}
+
+// passing says whether another member may give a better answer.
+func passing(err error) bool {
+	for _, no := range []error{rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthToken, rpctypes.ErrPermissionDenied, rpctypes.ErrNoSpace} {
+		if errors.Is(err, no) {
+			return false
+		}
+	}
+	return true
 }
 
 func try(ctx context.Context, c *clientv3.Client, limit time.Duration, ask func(context.Context, *clientv3.Client) error) error {

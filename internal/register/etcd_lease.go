@@ -319,11 +319,11 @@ func (l *Lease) Raise(ctx context.Context, floor uint64) error {
 	}
 }
 
-// ask is Etcd.call, but what etcd says of the lease itself is no sign that etcd
+// ask is Etcd.insist, but what etcd says of the lease itself is no sign that etcd
 // is gone.
 func (l *Lease) ask(ctx context.Context, ask func(context.Context, *clientv3.Client) error) error {
 	var said error
-	err := l.etcd.call(ctx, func(ctx context.Context, c *clientv3.Client) error {
+	err := l.etcd.insist(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		err := ask(ctx, c)
 		var back *WentBack
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) || errors.As(err, &back) {

@@ -1,11 +1,11 @@
 // Command bench measures the front beside its peers, all in one run on one
 // machine, and prints tables of figures with their ratios.
 //
-//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns]
+//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns] [copy]
 //
 // Without a name it runs all. Peers are HAProxy and the reverse_proxy of the
 // same binary without an understudy block; for the name server gdnsd, NSD and
-// Knot. Everything listens on loopback, nodes are processes of their own so that
+// Knot; for replication rsync. Everything listens on loopback, nodes are processes of their own so that
 // kill -9 and SIGSTOP are real ones, and nothing is left behind. The exit code
 // tells whether everything could be run, not whether the figures please.
 package main
@@ -61,6 +61,7 @@ var scenarios = []scenario{
 	{"policy", (*bench).policy},
 	{"proxy", (*bench).proxy},
 	{"dns", (*bench).dns},
+	{"copy", (*bench).copy},
 }
 
 func main() {
@@ -78,6 +79,8 @@ func main() {
 			run, args = runDNS, args[1:]
 		case "proxy":
 			run, args = runProxy, args[1:]
+		case "copy-pipe":
+			run, args = runCopyPipe, args[1:]
 		}
 	}
 	switch err := run(ctx, args); {

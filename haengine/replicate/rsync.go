@@ -42,6 +42,7 @@ type fetch struct {
 	like     []string // folders whose files are taken where they are equal
 	exclude  patterns
 	owners   bool
+	holes    bool // keep them
 	contents bool // compare contents, not only sizes and times
 	plain    bool // a dump: neither owners, attributes nor links matter
 	progress func(done transferred)
@@ -59,12 +60,15 @@ type transferred struct {
 // in the same second and kept its size is a change too. Deletion is no option:
 // the folder is new, so what is not there is gone.
 func (f fetch) args() []string {
-	a := []string{"-rlptS", "-H", "-A", "-X", "--numeric-ids", "--one-file-system", "--modify-window=-1"}
+	a := []string{"-rlpt", "-H", "-A", "-X", "--numeric-ids", "--one-file-system", "--modify-window=-1"}
 	switch {
 	case f.plain:
 		a = []string{"-rt", "--modify-window=-1", "--chmod=D0750,F0640"}
 	case f.owners:
-		a[0] = "-rlptgoS"
+		a[0] = "-rlptgo"
+	}
+	if f.holes {
+		a = append(a, "--sparse")
 	}
 	if f.contents {
 		a = append(a, "--checksum")

@@ -52,7 +52,7 @@ func (v *serving) walk(ctx context.Context, q request) (walked, error) {
 	if err != nil {
 		return walked{}, err
 	}
-	l.walked.Totals = l.totals()
+	l.walked.Totals, l.Holes = l.totals(), w.holes
 	return l.walked, os.Rename(path+".next", path)
 }
 

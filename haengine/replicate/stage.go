@@ -1,7 +1,6 @@
 package replicate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/understudy-ha/understudy/internal/statefile"
 )
@@ -26,6 +27,7 @@ func (p *part) stage(ctx context.Context, contents bool) error {
 	if err := p.makeStaging(); err != nil {
 		return err
 	}
+	defer p.flush()()
 	for round := 1; ; round++ {
 		if err := p.task(ctx, "transfer", p.Name, func(ctx context.Context) (string, error) { return p.transfer(ctx, contents) }); err != nil {
 			return err
@@ -43,6 +45,32 @@ func (p *part) stage(ctx context.Context, contents bool) error {
 		}
 	}
 	return p.task(ctx, "prepare", p.Name, p.prepare)
+}
+
+// flushEvery is how often what arrives is written to the disk, so that little is
+// left to wait for before the commit.
+const flushEvery = 250 * time.Millisecond
+
+// flush does that until it is told to end.
+func (p *part) flush() (end func()) {
+	done := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		tick := time.NewTicker(flushEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				_ = syncTree(p.dir) // what fails here fails again before the commit
+			}
+		}
+	})
+	return func() {
+		close(done)
+		writing.Wait()
+	}
 }
 
 // makeStaging makes an empty folder where what arrives is staged.
@@ -67,7 +95,7 @@ func (p *part) makeStaging() error {
 func (p *part) transfer(ctx context.Context, contents bool) (string, error) {
 	var last transferred
 	f := fetch{
-		remote: p.remote, from: p.offer.Tree, to: p.dir, exclude: p.Exclude, owners: p.owners, plain: p.Tree == "", contents: contents,
+		remote: p.remote, from: p.offer.Tree, to: p.dir, exclude: p.Exclude, owners: p.owners, plain: p.Tree == "", contents: contents, holes: p.source.Holes > 0,
 		progress: func(t transferred) {
 			last = t
 			total := p.source.Bytes
@@ -249,79 +277,6 @@ func (p *part) remove(root *os.Root, paths map[string]bool) error {
 		}
 	}
 	return nil
-}
-
-// contents compares the contents of files on both sides, many at a time.
-type contents struct {
-	*part
-	paths [][]byte
-	size  int64
-	files int64
-	bytes int64
-	wrong map[string]bool
-	gone  map[string]bool // not on the source any more
-}
-
-// A batch is asked about at once.
-const (
-	mostBatch  = 2000
-	bytesBatch = 512 << 20
-)
-
-// meet takes an entry of what is staged.
-func (c *contents) meet(ctx context.Context, e entry, before *against) error {
-	if before != nil {
-		was, err := before.find(e.path)
-		if err != nil {
-			return err
-		}
-		if was != nil && was.kind == e.kind && was.inode == e.inode {
-			return nil
-		}
-	}
-	if e.kind != file {
-		return nil
-	}
-	c.paths = append(c.paths, []byte(e.path))
-	if c.size += e.size; len(c.paths) < mostBatch && c.size < bytesBatch {
-		return nil
-	}
-	return c.flush(ctx)
-}
-
-func (c *contents) flush(ctx context.Context) error {
-	if len(c.paths) == 0 {
-		return nil
-	}
-	here, there, err := c.ask(ctx, false)
-	if err == nil && !bytes.Equal(here.All, there.All) {
-		here, there, err = c.ask(ctx, true)
-		c.differ(here, there)
-	}
-	c.files += here.Files
-	c.bytes += here.Bytes
-	c.advance(c.files, c.bytes, 0)
-	c.paths, c.size = nil, 0
-	return err
-}
-
-// differ notes which files of a batch are not the same. What has gone from the
-// source since it was walked does no harm.
-func (c *contents) differ(here, there digests) {
-	for i, path := range c.paths {
-		switch {
-		case i < len(there.Each) && there.Each[i] == nil:
-			c.gone[string(path)] = true
-		case i >= len(here.Each) || i >= len(there.Each) || !bytes.Equal(here.Each[i], there.Each[i]):
-			c.wrong[string(path)] = true
-		}
-	}
-}
-
-func (c *contents) ask(ctx context.Context, each bool) (here, there digests, err error) {
-	return c.readBoth(ctx, request{Do: "digest", Dataset: c.Name, Paths: c.paths, Each: each}, func(ctx context.Context, r *reader) (digests, error) {
-		return r.named(ctx, c.paths, each)
-	})
 }
 
 // prepare has the dataset make what can be switched.

@@ -26,6 +26,7 @@ type walk struct {
 
 	ctx   context.Context // of run
 	dev   uint64
+	holes int64             // files with holes
 	first map[uint64]uint64 // by inode: the name of the first path of a file with several
 	names []byte
 	value []byte
@@ -132,6 +133,10 @@ func (w *walk) at(path string) string {
 	return w.root + "/" + path
 }
 
+// leastHole is the hole that is worth keeping: to look for some costs as much as
+// the transfer.
+const leastHole = 64 << 10
+
 // entry makes the entry of what was looked at.
 func (w *walk) entry(path string, s *unix.Stat_t) (entry, error) {
 	e := entry{path: path, mode: s.Mode &^ unix.S_IFMT, inode: s.Ino, ctime: s.Ctim.Nano()}
@@ -151,6 +156,9 @@ func (w *walk) entry(path string, s *unix.Stat_t) (entry, error) {
 		e.link, err = os.Readlink(w.at(path))
 	default:
 		e.kind, e.size, e.mtime = file, s.Size, s.Mtim.Nano()
+		if s.Size > leastHole && s.Blocks*512 < s.Size-leastHole {
+			w.holes++
+		}
 		if s.Nlink > 1 {
 			e.hard = w.several(path, s.Ino)
 		}

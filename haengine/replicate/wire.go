@@ -83,6 +83,7 @@ type offered struct {
 // before met it, and the paths where it is not.
 type walked struct {
 	Totals
+	Holes   int64    `json:"holes,omitempty"` // files with holes
 	New     [][]byte `json:"new,omitempty"`
 	Changed [][]byte `json:"changed,omitempty"`
 	Gone    [][]byte `json:"gone,omitempty"`

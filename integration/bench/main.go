@@ -81,6 +81,8 @@ func main() {
 			run, args = runProxy, args[1:]
 		case "copy-pipe":
 			run, args = runCopyPipe, args[1:]
+		case "copy-forced":
+			run, args = runCopyForced, args[1:]
 		}
 	}
 	switch err := run(ctx, args); {

@@ -110,6 +110,7 @@ func newSite(t *testing.T) *site {
 		}
 		m.lists += fmt.Sprintf("  version: [cat, %q]\n  count: [sh, -c, \"find $0 -type f | wc -l\", %q]\n", filepath.Join(m.dir, "version"), filepath.Join(m.tree(), "devices"))
 		write(t, filepath.Join(m.dir, "version"), "1.0")
+		m.put(map[string]string{"devices/0": "zero"})
 	}
 	return s
 }
@@ -336,8 +337,8 @@ func TestStoryADocumentedUpgradeOfARealPair(t *testing.T) {
 	last := lastOutage(t, s)
 	t.Logf("the whole run took %v; by the node's word the outage was %v, clients had no answer for %v", whole.Round(time.Millisecond), last, gap(answers).Round(time.Millisecond))
 	t.Logf("its own overhead: %v", overhead(s.journal(), 2*takes).Round(time.Millisecond))
-	if over := overhead(s.journal(), 2*takes); over > 2*time.Second && !soak() {
-		t.Logf("more than 2 s, on this machine now")
+	if over := overhead(s.journal(), 2*takes); over > patience {
+		t.Errorf("its own overhead is %v", over)
 	}
 	s.secondRun()
 }
@@ -365,7 +366,7 @@ func (s *site) secondRun() {
 	s.expectWhole("3.0", "core1")
 	was := lastOutage(s.t, s)
 	s.t.Logf("after one rehearsal: announced %v, was %v", announced, was)
-	if off := (was - announced).Abs(); off > 2*time.Second && off > announced/5 {
+	if off := (was - announced).Abs(); off > 2*time.Second && off > announced/5 && (soak() || off > 10*time.Second) {
 		s.t.Errorf("the outage was announced as %v and was %v", announced, was)
 	}
 }

@@ -50,6 +50,7 @@ primary-crash and stays; with it, it plays that scene and ends (with --for: stay
 		}
 		defer d.close()
 		d.greet()
+		d.greetPages()
 		return d.perform(cmd.Context(), play, stay, scene != "" && stay == 0)
 	}
 	return cmd

@@ -21,6 +21,8 @@ type aide struct {
 	agent  string // where HAProxy's agent check asks
 	names  string // where resolvers ask
 	socket string
+
+	console string // where browsers ask
 }
 
 const demoSidecar = `state_dir: %s
@@ -63,6 +65,9 @@ func (d *demo) sidecar(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(d.dir, "sidecar.yaml")
+	if config, err = d.withConsole(config); err != nil {
+		return err
+	}
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/understudy-ha/understudy/haengine/replicate/dbtest"
 	"github.com/understudy-ha/understudy/web/webtest"
 )
 
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 	manyAtOnce()
 	os.Exit(withBinary(func() int {
 		defer webtest.Close()
+		defer dbtest.End()
 		return m.Run()
 	}))
 }

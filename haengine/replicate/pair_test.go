@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/understudy-ha/understudy/haengine/replicate/dbtest"
 	"github.com/understudy-ha/understudy/internal/remote"
 )
 
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(beDataSink(os.Args[1]))
 	}
 	code := m.Run()
-	endServers()
+	dbtest.End()
 	os.Exit(code)
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/understudy-ha/understudy/haengine/replicate/dbtest"
 )
 
 var _ Dataset = (*Postgres)(nil)
@@ -42,13 +44,13 @@ const pgDevices = "CREATE TABLE devices (id bigserial PRIMARY KEY, name text NOT
 
 func TestPostgresACopyHasEverything(t *testing.T) {
 	t.Parallel()
-	two, err := clusters()
+	two, err := dbtest.Postgres()
 	if err != nil {
 		absent(t, err)
 	}
 	owner := "owner" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	for _, c := range two {
-		pgRun(t, c.dataset("x"), pgMaintenance, "CREATE ROLE "+owner, `DO $$ BEGIN CREATE ROLE "odd ""role"; EXCEPTION WHEN duplicate_object THEN END $$`)
+		pgRun(t, pgOn(c, "x"), pgMaintenance, "CREATE ROLE "+owner, `DO $$ BEGIN CREATE ROLE "odd ""role"; EXCEPTION WHEN duplicate_object THEN END $$`)
 	}
 	source, sink := pgPair(t, pgDevices,
 		"CREATE TABLE users (id serial PRIMARY KEY, device bigint REFERENCES devices ON DELETE CASCADE, parent int REFERENCES users DEFERRABLE INITIALLY DEFERRED)",

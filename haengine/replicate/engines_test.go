@@ -259,7 +259,7 @@ func TestDatabasesAreOfOneGenerationWhereverARunIsCutOff(t *testing.T) {
 	all := engines(t)
 	d := dataDuo(t, all...)
 	d.sync(t, Success)
-	every := 6
+	every := 9
 	if os.Getenv("UNDERSTUDY_SOAK") != "" {
 		every = 1
 	}

@@ -47,6 +47,8 @@ var oldestMariaDB = [3]int{10, 6, 1}
 
 const mariaWait = 10 * time.Second // for a connection, for a lock on a table, for sessions that were ended
 
+const mariaOver = 30 * time.Second // for what an engine that was killed has begun
+
 var mariaOwn = []string{"mysql", "information_schema", "performance_schema", "sys"}
 
 // NewMariaDB gives the dataset with its defaults filled in.
@@ -151,6 +153,21 @@ func (m *MariaDB) with(ctx context.Context, do func(*sql.Conn) error) error {
 		err = errors.Join(err, endSession(late, db, id))
 	}
 	return err
+}
+
+// alone is with, when what an engine that was killed has begun is over: its
+// session goes on until the end of its statement.
+func (m *MariaDB) alone(ctx context.Context, do func(*sql.Conn) error) error {
+	return m.with(ctx, func(conn *sql.Conn) error {
+		var got sql.NullInt64
+		if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", "understudy "+m.Database, int(mariaOver.Seconds())).Scan(&got); err != nil {
+			return err
+		}
+		if got.Int64 != 1 {
+			return fmt.Errorf("the session of an engine that has ended still works on %s after %v; see SHOW PROCESSLIST, and end it", m.Database, mariaOver)
+		}
+		return do(conn)
+	})
 }
 
 // endSession ends a session of ours, and waits until it is gone.

@@ -22,7 +22,7 @@ func (m *MariaDB) Prepare(ctx context.Context, s Staged) (Prepared, error) {
 	aside := m.aside(s.Generation)
 	x := mariaChange{New: s.Generation}
 	var counts map[string]int64
-	err := m.with(ctx, func(conn *sql.Conn) (err error) {
+	err := m.alone(ctx, func(conn *sql.Conn) (err error) {
 		if err := m.mayRestore(ctx, conn, s, f, dump); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func (m *MariaDB) Back(ctx context.Context, c Change) error {
 // put brings the tables in schema from into force as generation wanted, and those
 // in force, of generation other, into schema to.
 func (m *MariaDB) put(ctx context.Context, from, to string, wanted, other uint64) error {
-	err := m.with(ctx, func(conn *sql.Conn) error {
+	err := m.alone(ctx, func(conn *sql.Conn) error {
 		now, _, err := m.inForce(ctx, conn)
 		if err != nil {
 			return err
@@ -208,7 +208,7 @@ func (m *MariaDB) Drop(ctx context.Context, c Change, side Side) error {
 	if side == New || len(c.Data) == 0 {
 		schema, generation = m.aside(c.Generation), x.New
 	}
-	err := m.with(ctx, func(conn *sql.Conn) error {
+	err := m.alone(ctx, func(conn *sql.Conn) error {
 		now, found, err := m.inForce(ctx, conn)
 		if err != nil || found && now == generation {
 			return err

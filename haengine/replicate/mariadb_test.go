@@ -226,7 +226,7 @@ func TestMariaDBASwitchThatIsCutOffAnywhereIsRolledForward(t *testing.T) {
 			t.Fatalf("%s: users, views, triggers and routines are %s, want %s|3|2|2", when, got, rows)
 		}
 	}
-	step := 31
+	step := 61
 	if os.Getenv("UNDERSTUDY_SOAK") != "" {
 		step = 1
 	}

@@ -136,6 +136,18 @@ func (p *Postgres) with(ctx context.Context, database string, do func(*pgx.Conn)
 	return pgHint(do(conn))
 }
 
+// alone runs do on a connection to the server itself, when what an engine that
+// was killed has begun there is over: its session goes on until the end of its
+// statement.
+func (p *Postgres) alone(ctx context.Context, do func(*pgx.Conn) error) error {
+	return p.with(ctx, pgMaintenance, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", "understudy "+p.Database); err != nil {
+			return fmt.Errorf("wait for the session of an engine that has ended: %w", err)
+		}
+		return do(conn)
+	})
+}
+
 // closePG says goodbye, if the server listens.
 func closePG(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -26,7 +26,7 @@ func (p *Postgres) Prepare(ctx context.Context, s Staged) (Prepared, error) {
 	aside := p.aside(s.Generation)
 	var x pgChange
 	var server pgServer
-	err := p.with(ctx, pgMaintenance, func(conn *pgx.Conn) (err error) {
+	err := p.alone(ctx, func(conn *pgx.Conn) (err error) {
 		if server, err = askServer(ctx, conn); err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func (p *Postgres) Back(ctx context.Context, c Change) error {
 // put lets the database with the number wanted have the name that clients use,
 // and the other one the name aside. Number 0 is none.
 func (p *Postgres) put(ctx context.Context, aside string, wanted, other uint32) error {
-	err := p.with(ctx, pgMaintenance, func(conn *pgx.Conn) error {
+	err := p.alone(ctx, func(conn *pgx.Conn) error {
 		now, err := databaseID(ctx, conn, p.Database)
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func (p *Postgres) Drop(ctx context.Context, c Change, side Side) error {
 			return nil // there was none
 		}
 	}
-	err := p.with(ctx, pgMaintenance, func(conn *pgx.Conn) error {
+	err := p.alone(ctx, func(conn *pgx.Conn) error {
 		there, err := databaseID(ctx, conn, aside)
 		if err != nil || there == 0 || want != 0 && there != want {
 			return err

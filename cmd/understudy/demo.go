@@ -15,8 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/internal/api"
-	"github.com/understudy-ha/understudy/internal/ha"
-	"github.com/understudy-ha/understudy/internal/hatest"
 )
 
 const demoGroup = "mdm"
@@ -27,13 +25,14 @@ func newDemo(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a whole group on this machine and show a failover",
-		Long: `Run three nodes, the front, a sidecar and a stream of requests on loopback, play a scene,
-and stay up to be tried, until Ctrl-C or --for is over. Nothing is left behind.
+		Long: `Run three nodes with a small application, the front, a sidecar and a stream of requests
+on loopback, play a scene, and stay up to be tried, until Ctrl-C or --for is over. Nothing is left behind.
 
 Scenes: ` + strings.Join(sceneNames(), ", ") + `. Without --scenario it plays
 primary-crash and stays; with it, it plays that scene and ends (with --for: stays).`,
 		Args: nothing,
 	}
+	cmd.AddCommand(newSample())
 	cmd.Flags().StringVar(&scene, "scenario", "", "play this scene and end")
 	cmd.Flags().DurationVar(&stay, "for", 0, "end after this time")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -60,7 +59,7 @@ primary-crash and stays; with it, it plays that scene and ends (with --for: stay
 type demo struct {
 	*session
 	dir     string
-	nodes   map[string]*hatest.Node
+	nodes   map[string]*actor
 	site    string // where clients go
 	caddy   *exec.Cmd
 	aide    *aide // the sidecar
@@ -73,19 +72,13 @@ type demo struct {
 
 // openDemo starts the nodes, the front, the sidecar, the control and the clients.
 func openDemo(ctx context.Context, s *session) (*demo, error) {
-	d := &demo{session: s, nodes: map[string]*hatest.Node{}, begun: time.Now()}
+	d := &demo{session: s, nodes: map[string]*actor{}, begun: time.Now()}
 	var err error
 	if d.dir, err = os.MkdirTemp("", "understudy-demo-"); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"core1", "core2", "dr1"} {
-		state := ha.Standby
-		if name == "core1" {
-			state = ha.Active
-		}
-		if d.nodes[name], err = hatest.Open(hatest.Config{Name: name, State: state}); err != nil {
-			return nil, errors.Join(err, d.close())
-		}
+	if err := d.cast(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
 	}
 	if err := d.front(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
@@ -115,7 +108,7 @@ func (d *demo) close() error {
 		_ = d.caddy.Wait() // however it ended
 	}
 	for _, n := range d.nodes {
-		n.Close()
+		n.kill()
 	}
 	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
 }
@@ -138,7 +131,7 @@ func (d *demo) front(ctx context.Context) error {
 	}
 	d.site = "http://" + site + "/"
 	config := fmt.Sprintf(demoCaddyfile, admin, d.dir, d.dir,
-		d.nodes["core1"].URL(), d.nodes["core2"].URL(), d.nodes["dr1"].URL(), site)
+		d.nodes["core1"].URL(), d.nodes["core1"].pages, d.nodes["core2"].URL(), d.nodes["core2"].pages, d.nodes["dr1"].URL(), d.nodes["dr1"].pages, site)
 	file := filepath.Join(d.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
@@ -176,11 +169,17 @@ const demoCaddyfile = `{
 	understudy {
 		state_dir %s/state
 		group mdm {
-			node core1 %s
-			node core2 %s
-			node dr1 %s manual
+			node core1 %s {
+				probe http://%s
+			}
+			node core2 %s {
+				probe http://%s
+			}
+			node dr1 %s manual {
+				probe http://%s
+			}
 			probe {
-				interval 1s
+				interval 500ms
 				fast_interval 100ms
 				timeout 1s
 			}
@@ -207,7 +206,9 @@ func (d *demo) listen() error {
 			return
 		}
 		d.say("%s: %s (you)", r.PathValue("node"), r.PathValue("deed"))
-		deed(n)
+		if err := deed(r.Context(), n); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+		}
 	})
 	d.control = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = d.control.Serve(l) }()
@@ -215,19 +216,23 @@ func (d *demo) listen() error {
 }
 
 // deeds are what the control can do to a node.
-var deeds = map[string]func(*hatest.Node){
-	"kill":    (*hatest.Node).Kill,
-	"hang":    func(n *hatest.Node) { n.Break(hatest.Frozen) },
-	"start":   func(n *hatest.Node) { n.Start(); n.Mend() },
-	"active":  func(n *hatest.Node) { n.Set(ha.Active) },
-	"standby": func(n *hatest.Node) { n.Set(ha.Standby) },
+var deeds = map[string]func(context.Context, *actor) error{
+	"kill":   func(_ context.Context, n *actor) error { n.kill(); return nil },
+	"hang":   func(_ context.Context, n *actor) error { n.hang(); return nil },
+	"start":  func(ctx context.Context, n *actor) error { return n.start(ctx) },
+	"active": func(ctx context.Context, n *actor) error { _, err := n.client.Role(ctx, "primary", "demo"); return err },
+	"standby": func(ctx context.Context, n *actor) error {
+		_, err := n.client.Role(ctx, "secondary", "demo")
+		return err
+	},
 }
 
 func (d *demo) greet() {
 	fmt.Fprintf(d.out, `Everything runs on this machine alone. Ctrl-C ends it and leaves nothing behind.
 
   clients    %s   %d requests a second are on their way
-  nodes      core1 %s (Primary)   core2 %s (Secondary)   dr1 %s (manual)
+  nodes      core1 http://%s (Primary)   core2 http://%s (Secondary)   dr1 http://%s (manual): their status pages
+             understudy failover --socket %s/core1/node.sock status      also: history, log, mode, failback
   front      process %d, %s
   sidecar    process %d, %s, with the front's decisions
              http://%s/mdm/serving and /mdm/core1 are what other load balancers ask,
@@ -236,7 +241,7 @@ func (d *demo) greet() {
   look       understudy status --api %s      also: why, history, resume, switch, hold, release
   break      curl -X POST %s/core1/kill      also: hang, start, active, standby; core2, dr1
 
-`, d.site, loadRate, d.nodes["core1"].Addr(), d.nodes["core2"].Addr(), d.nodes["dr1"].Addr(),
+`, d.site, loadRate, d.nodes["core1"].pages, d.nodes["core2"].pages, d.nodes["dr1"].pages, d.dir,
 		d.caddy.Process.Pid, filepath.Join(d.dir, "Caddyfile"),
 		d.aide.cmd.Process.Pid, filepath.Join(d.dir, "sidecar.yaml"), d.aide.proxy, d.aide.agent, strings.Replace(d.aide.agent, ":", " ", 1),
 		strings.TrimPrefix(d.aide.names, "127.0.0.1:"),
@@ -257,7 +262,7 @@ func (d *demo) perform(ctx context.Context, play scene, stay time.Duration, leav
 	}
 	end := context.Cause
 	if err := play(ctx, d); err != nil && end(ctx) == nil {
-		return &failure{exitUsage, "understudy: the scene did not go as it should", err.Error(), "Look into the log: " + filepath.Join(d.dir, "front.log"), readCLI}
+		return &failure{exitUsage, "understudy: the scene did not go as it should", err.Error(), "Play it again; --for keeps it up to be looked at.", readCLI}
 	}
 	if !leave && ctx.Err() == nil {
 		d.say("the scene is over; all of it stays up to be tried")

@@ -21,7 +21,8 @@ type load struct {
 
 	mu    sync.Mutex // guards the fields below
 	total tally
-	part  tally // since the last mark
+	part  tally          // since the last mark
+	by    map[string]int // answers, by node
 }
 
 // tally counts requests.
@@ -49,7 +50,7 @@ func (t tally) String() string {
 
 func startLoad(ctx context.Context, url string) *load {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &load{client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}, cancel: cancel}
+	l := &load{client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}, cancel: cancel, by: map[string]int{}}
 	l.ended.Go(func() {
 		tick := time.NewTicker(time.Second / loadRate)
 		defer tick.Stop()
@@ -84,6 +85,16 @@ func (l *load) send(ctx context.Context, url string) {
 	now := time.Now()
 	l.total.add(good, now)
 	l.part.add(good, now)
+	if good {
+		l.by[answer.Header.Get("X-Node")]++
+	}
+}
+
+// from gives how many answers a node has given.
+func (l *load) from(node string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.by[node]
 }
 
 // mark begins a new part of the count.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/api"
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
-	"github.com/understudy-ha/understudy/internal/hatest"
 )
 
 // scene is something the demo plays. Its error says what did not come true.
@@ -49,6 +49,23 @@ func (d *demo) until(ctx context.Context, what string, is func(api.Group) bool) 
 	}
 	d.say("%s", what)
 	return nil
+}
+
+// read waits until a node has been read Active as often as the rule wants, and
+// says so. Single good probes are no news that one could wait for.
+func (d *demo) read(ctx context.Context, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, sceneWait)
+	defer cancel()
+	for ; ; pause(ctx, 50*time.Millisecond) {
+		g, err := d.client.Group(ctx, demoGroup)
+		if n, _ := g.Node(node); err == nil && n.State == api.Active && n.Passes >= g.Rules.Rise {
+			d.say("%s is Active", node)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("waited in vain until %s was read Active; it is: %s", node, api.StatusLine(g))
+		}
+	}
 }
 
 func serves(node string) func(api.Group) bool {
@@ -98,25 +115,30 @@ func primaryCrash(ctx context.Context, d *demo) error {
 	d.status(ctx, api.Status)
 	d.load.mark()
 	d.say("core1 is killed")
-	d.nodes["core1"].Kill()
+	d.nodes["core1"].kill()
 	if err := d.until(ctx, "traffic is on core2: core1 missed three probes, and core2 still said Standby", serves("core2")); err != nil {
 		return err
 	}
 	if err := d.told(ctx, "core2"); err != nil {
 		return err
 	}
-	pause(ctx, 500*time.Millisecond)
-	d.say("clients:   %s", d.load.sinceMark())
-	d.say("core2 is promoted, as its own heartbeat would have it")
-	d.nodes["core2"].Set(ha.Active)
-	d.say("core1 comes back, and says that it is the active one")
-	before := d.nodes["core1"].Hits()
-	d.nodes["core1"].Start()
-	if err := d.until(ctx, "two nodes say Active; traffic stays on core2, for core1 has old data", decided(1)); err != nil {
+	if err := d.nodes["core2"].is(ctx, ha.Active); err != nil {
 		return err
 	}
-	pause(ctx, 3*time.Second) // long enough for two good readings
-	d.say("core1 was sent %d requests since it came back", d.nodes["core1"].Hits()-before)
+	d.say("core2 is Active: its own heartbeats had failed often enough, and its application has started")
+	pause(ctx, 500*time.Millisecond)
+	d.say("clients:   %s", d.load.sinceMark())
+	d.say("core1 comes back")
+	before := d.load.from("core1")
+	if err := d.nodes["core1"].start(ctx); err != nil {
+		return err
+	}
+	if err := d.nodes["core1"].await(ctx, "superseded", superseded); err != nil {
+		return err
+	}
+	d.say("core1 asks core2, which has served since, and is Not Available (superseded): it has old data")
+	pause(ctx, 2*time.Second)
+	d.say("core1 has answered %d requests since it came back", d.load.from("core1")-before)
 	err := d.act(ctx, "resume", api.Body{Reason: "too early"}, `resume mdm --reason "too early"`)
 	if refusal := (*ha.Refusal)(nil); !errors.As(err, &refusal) {
 		return fmt.Errorf("a resume onto old data was not refused: %w", err)
@@ -125,11 +147,42 @@ func primaryCrash(ctx context.Context, d *demo) error {
 	return d.wayBack(ctx)
 }
 
+func superseded(s nodeapi.Status) bool { return s.Phase == ha.OutSuperseded }
+
+// failback swaps the roles of core1 and core2 so that core1 is Active.
+func (d *demo) failback(ctx context.Context) error {
+	core1 := d.nodes["core1"]
+	d.say("a person:  failover mode secondary, on core1; with datasets failover sync core2 follows")
+	if _, err := core1.client.Role(ctx, "secondary", "demo"); err != nil {
+		return err
+	}
+	if err := core1.is(ctx, ha.Standby); err != nil {
+		return err
+	}
+	d.say("a person:  failover failback")
+	sync := true
+	if _, err := core1.client.Swap(ctx, nodeapi.Request{Role: "primary", DataSyncFirst: &sync, Reason: "demo"}); err != nil {
+		return err
+	}
+	if err := core1.await(ctx, "the swap is over", func(s nodeapi.Status) bool { return s.Swap != nil && s.Swap.Over() }); err != nil {
+		return err
+	}
+	swap, err := core1.client.LastSwap(ctx)
+	if err != nil || swap.State != nodeapi.SwapDone {
+		return fmt.Errorf("the swap was undone: %s %w", swap.Why, err)
+	}
+	for _, one := range swap.Done {
+		d.say("           %-8s %s", one.Step, one.Said)
+	}
+	return nil
+}
+
 // wayBack is the documented way back: sync, swap the roles, resume.
 func (d *demo) wayBack(ctx context.Context) error {
 	d.status(ctx, api.Status)
-	d.say("the way back: core1 is synced from core2, then the roles are swapped")
-	d.nodes["core2"].Set(ha.Standby)
+	if err := d.failback(ctx); err != nil {
+		return err
+	}
 	if err := d.until(ctx, "core1 is the only Active node", func(g api.Group) bool {
 		one, _ := g.Node("core1")
 		two, _ := g.Node("core2")
@@ -153,12 +206,24 @@ func primaryHang(ctx context.Context, d *demo) error {
 	}
 	d.load.mark()
 	d.say("core1 hangs: it takes connections and answers nothing")
-	d.nodes["core1"].Break(hatest.Frozen)
+	d.nodes["core1"].hang()
 	if err := d.until(ctx, "traffic is on core2, after three probes of core1 got no answer within 1 s each", serves("core2")); err != nil {
 		return err
 	}
+	if err := d.nodes["core2"].is(ctx, ha.Active); err != nil {
+		return err
+	}
+	d.say("core2 is Active")
 	pause(ctx, 500*time.Millisecond)
 	d.say("clients:   %s", d.load.sinceMark())
+	d.say("core1 goes on as if nothing had been")
+	if err := d.nodes["core1"].start(ctx); err != nil {
+		return err
+	}
+	if err := d.nodes["core1"].await(ctx, "superseded", superseded); err != nil {
+		return err
+	}
+	d.say("core1 has looked around before it said OK again, and is Not Available (superseded)")
 	return nil
 }
 
@@ -166,13 +231,17 @@ func promotedFirst(ctx context.Context, d *demo) error {
 	if err := d.ready(ctx); err != nil {
 		return err
 	}
-	d.say("core2 promotes itself and core1 is killed in the same moment")
-	d.nodes["core1"].Kill()
-	d.nodes["core2"].Set(ha.Active)
+	d.say("a person:  failover mode primary, on core2; core1 stops for it at once")
+	if _, err := d.nodes["core2"].client.Role(ctx, "primary", "demo"); err != nil {
+		return err
+	}
 	if err := d.until(ctx, "traffic waits: core2 was not in Standby when core1 was down, so nobody knows who has the data", decided(10)); err != nil {
 		return err
 	}
 	d.status(ctx, api.Why)
+	if err := d.read(ctx, "core2"); err != nil {
+		return err
+	}
 	if err := d.act(ctx, "switch", api.Body{To: "core2", Reason: "core2 has the data"}, `switch mdm --to core2 --reason "core2 has the data"`); err != nil {
 		return err
 	}
@@ -184,14 +253,16 @@ func bothDown(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.say("core1 and core2 are killed")
-	d.nodes["core2"].Kill()
-	d.nodes["core1"].Kill()
+	d.nodes["core2"].kill()
+	d.nodes["core1"].kill()
 	if err := d.until(ctx, "traffic waits for a person: only dr1 stands by, and it is manual", decided(12)); err != nil {
 		return err
 	}
 	d.status(ctx, api.Why)
 	d.say("core1 comes back")
-	d.nodes["core1"].Start()
+	if err := d.nodes["core1"].start(ctx); err != nil {
+		return err
+	}
 	return d.until(ctx, "core1 serves again: it had never lost the traffic", serves("core1"))
 }
 
@@ -200,15 +271,16 @@ func disasterRecovery(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.say("the main site is lost: core1 and core2 are killed")
-	d.nodes["core2"].Kill()
-	d.nodes["core1"].Kill()
+	d.nodes["core2"].kill()
+	d.nodes["core1"].kill()
 	if err := d.until(ctx, "traffic waits for a person: dr1 stands by, and it is manual", decided(12)); err != nil {
 		return err
 	}
-	if err := d.until(ctx, "dr1 was read in Standby often enough", func(g api.Group) bool {
-		n, _ := g.Node("dr1")
-		return n.Passes >= g.Rules.Rise
-	}); err != nil {
+	d.say("a person:  failover mode primary, on dr1: by itself it stays in Standby")
+	if _, err := d.nodes["dr1"].client.Role(ctx, "primary", "main site lost"); err != nil {
+		return err
+	}
+	if err := d.read(ctx, "dr1"); err != nil {
 		return err
 	}
 	if err := d.act(ctx, "switch", api.Body{To: "dr1", Reason: "main site lost"}, `switch mdm --to dr1 --reason "main site lost"`); err != nil {
@@ -224,8 +296,12 @@ func holdScene(ctx context.Context, d *demo) error {
 	if err := d.act(ctx, "hold", api.Body{Reason: "upgrade", For: "2h"}, `hold mdm --reason upgrade --for 2h`); err != nil {
 		return err
 	}
+	d.say("a person:  failover pause, on core2")
+	if _, err := d.nodes["core2"].client.Pause(ctx, true, "upgrade"); err != nil {
+		return err
+	}
 	d.say("core1 is killed under the hold")
-	d.nodes["core1"].Kill()
+	d.nodes["core1"].kill()
 	if err := d.until(ctx, "core1 is down and traffic stays on it: held", decided(5)); err != nil {
 		return err
 	}
@@ -233,5 +309,13 @@ func holdScene(ctx context.Context, d *demo) error {
 	if err := d.act(ctx, "release", api.Body{Reason: "upgrade over"}, `release mdm --reason "upgrade over"`); err != nil {
 		return err
 	}
+	if _, err := d.nodes["core2"].client.Pause(ctx, false, "upgrade over"); err != nil {
+		return err
+	}
+	d.say("a person:  failover unpause, on core2")
+	if err := d.nodes["core2"].is(ctx, ha.Active); err != nil {
+		return err
+	}
+	d.say("core2 is Active")
 	return d.until(ctx, "traffic is on core2", serves("core2"))
 }

@@ -29,10 +29,10 @@ const demoSidecar = `state_dir: %s
 groups:
   mdm:
     nodes:
-      - {name: core1, url: %q, addresses: [192.0.2.10]}
-      - {name: core2, url: %q, addresses: [192.0.2.11]}
-      - {name: dr1, url: %q, addresses: [198.51.100.10], manual: true}
-    probe: {interval: 1s, fast_interval: 100ms, timeout: 1s}
+      - {name: core1, url: %q, probe_url: "http://%s", addresses: [192.0.2.10]}
+      - {name: core2, url: %q, probe_url: "http://%s", addresses: [192.0.2.11]}
+      - {name: dr1, url: %q, probe_url: "http://%s", addresses: [198.51.100.10], manual: true}
+    probe: {interval: 500ms, fast_interval: 100ms, timeout: 1s}
 probe_proxy: {listen: [%q], agent: [%q], max_age: 10s}
 dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 5s}]}]}
 api: {socket: %s}
@@ -60,7 +60,7 @@ func (d *demo) sidecar(ctx context.Context) error {
 	}
 	d.aide = &aide{proxy: proxy, agent: agent, names: names, socket: filepath.Join(d.dir, "sidecar.sock")}
 	config := fmt.Sprintf(demoSidecar, filepath.Join(d.dir, "state"),
-		d.nodes["core1"].URL(), d.nodes["core2"].URL(), d.nodes["dr1"].URL(), proxy, agent, names, d.aide.socket)
+		d.nodes["core1"].URL(), d.nodes["core1"].pages, d.nodes["core2"].URL(), d.nodes["core2"].pages, d.nodes["dr1"].URL(), d.nodes["dr1"].pages, proxy, agent, names, d.aide.socket)
 	if err := os.WriteFile(filepath.Join(d.dir, "example.com.zone"), []byte(demoZone), 0o600); err != nil {
 		return err
 	}

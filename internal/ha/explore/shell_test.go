@@ -378,6 +378,7 @@ func (x *walk) serve(l letter) ha.Event {
 		e.On = ha.OnServedRefused
 		if r.holder == me && r.epoch == l.number && !x.mutant.noRecord {
 			r.rev++
+			x.outdated(l.from, l.number > r.served)
 			r.recorder, r.served, e.On = me, l.number, ha.OnServedWritten
 		} else if x.mutant.noRecord {
 			e.On = ha.OnServedWritten

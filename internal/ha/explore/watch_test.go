@@ -60,11 +60,23 @@ func (x *walk) open(n uint8) {
 	case nd.app != runs:
 		x.fail("I3", "%s opens the door before its application runs", names[n])
 	}
-	if other := &w.nodes[1-n]; other.disk.Last == ha.Active && epoch > w.served {
-		other.stale = true
+	if x.documented() {
+		x.outdated(n, epoch > w.served)
 	}
 	w.nodes[0].told, w.nodes[1].told = false, false
 	w.served, w.last = max(w.served, epoch), n+1
+}
+
+// outdated notes that a node counts as serving, in profile safe from the record
+// of it in the register on, even if it dies before it opens its door: what the
+// other one has is old then, at a newer epoch, and what a person had told either
+// is done.
+func (x *walk) outdated(n uint8, newer bool) {
+	w := &x.w
+	if other := &w.nodes[1-n]; other.disk.Last == ha.Active && newer {
+		other.stale = true
+	}
+	w.nodes[0].told, w.nodes[1].told = false, false
 }
 
 // count keeps the numbers that the machine keeps too, in another place.
@@ -79,6 +91,8 @@ func (x *walk) count(n uint8, e ha.Event) {
 		nd.failed = 0
 	case ha.OnMajority: // with resume: client_majority they speak for a person
 		nd.stale = nd.stale && !x.mc[n].Resume
+	case ha.OnEnable: // what a person said of it while it was disabled holds from now on
+		nd.stale = nd.stale && (nd.m.Phase != ha.InOff || nd.m.Shown != ha.Secondary)
 	case ha.OnDisable:
 		x.w.alone = x.w.alone || x.documented() && nd.m.Phase == ha.InActive
 	case ha.OnModePrimary, ha.OnModeSecondary:
@@ -136,24 +150,13 @@ func (x *walk) byItself(n uint8, before ha.Member, e ha.Event) {
 	switch {
 	case before.Blocked && (begins && before.Phase != ha.InGate && before.Phase != ha.InStarting && before.Phase != ha.InTaking && before.Phase != ha.InWaiting || pressed):
 		x.fail("blocked", "%s moves from %v to %v while automation is blocked", names[n], before.Phase, m.Phase)
-	case begins && nd.told && nd.stood && x.w.servedAt(n) >= x.w.servedAt(1-n) && before.Phase == ha.InDeciding:
+	case begins && nd.told && nd.stood && nd.disk.Served >= x.w.nodes[1-n].disk.Served && before.Phase == ha.InDeciding:
 		x.fail("told", "%s promotes itself before its peer may, though a person said mode secondary", names[n])
 	case pressed && x.w.front.held:
 		x.fail("hold", "%s steps down for a front that is held", names[n])
 	case pressed && nd.asked:
 		x.fail("asked", "%s steps down for what the fronts decided before a person promoted it", names[n])
 	}
-}
-
-// servedAt gives the highest epoch at which a node has served, as far as anybody
-// may know: what the register has recorded counts even if the node died before
-// it stored the same.
-func (w *world) servedAt(n uint8) uint64 {
-	at := w.nodes[n].disk.Served
-	if w.reg.recorder == n+1 {
-		at = max(at, w.reg.served)
-	}
-	return at
 }
 
 // look looks at the whole world, after every move.

@@ -42,7 +42,7 @@ type node struct {
 
 	failed uint8 // failed heartbeats in a row, counted again here
 	decide uint8 // ticks in DECIDING, FENCING or TAKING
-	told   bool  // a person said mode secondary, and nobody has served since
+	told   bool  // a person said mode secondary, and nobody is known to have served since
 	stood  bool  // the peer answered the last heartbeat and stood by
 	asked  bool  // a person said mode primary, and no front has left it since
 	waits  bool  // the register has not answered its request for the lease

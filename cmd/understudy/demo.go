@@ -130,8 +130,8 @@ func (d *demo) front(ctx context.Context) error {
 		_ = l.Close()
 	}
 	d.site = "http://" + site + "/"
-	config := fmt.Sprintf(demoCaddyfile, admin, d.dir, d.dir,
-		d.nodes["core1"].URL(), d.nodes["core1"].pages, d.nodes["core2"].URL(), d.nodes["core2"].pages, d.nodes["dr1"].URL(), d.nodes["dr1"].pages, site)
+	config := fmt.Sprintf(demoCaddyfile, admin, d.dir, d.dir, d.frontKey(),
+		d.nodes["core1"].URL(), d.nodes["core1"].pages, d.nodes["core1"].portal, d.nodes["core2"].URL(), d.nodes["core2"].pages, d.nodes["core2"].portal, d.nodes["dr1"].URL(), d.nodes["dr1"].pages, site)
 	file := filepath.Join(d.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
@@ -168,12 +168,15 @@ const demoCaddyfile = `{
 	storage file_system %s/caddy
 	understudy {
 		state_dir %s/state
+		peer_key %s
 		group mdm {
 			node core1 %s {
 				probe http://%s
+				peer https://%s
 			}
 			node core2 %s {
 				probe http://%s
+				peer https://%s
 			}
 			node dr1 %s manual {
 				probe http://%s
@@ -181,7 +184,7 @@ const demoCaddyfile = `{
 			probe {
 				interval 500ms
 				fast_interval 100ms
-				timeout 1s
+				timeout 500ms
 			}
 		}
 	}

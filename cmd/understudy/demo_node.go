@@ -44,10 +44,11 @@ app:
 client_connection: {listen: %q, forward: %q}
 `
 
-// demoHurry are settings with which a node is promoted after about 2 s.
+// demoHurry are settings with which a node is promoted after 4 s, and at once
+// when the front says that it has moved clients.
 var demoHurry = map[string]string{
 	"Heartbeat Interval": "300ms", "Consecutive Heartbeat failures before failover": "3", "Re-check interval": "300ms", "Attempt timeout": "300ms",
-	"Promotion hold": "1s", "Retry": "300ms", "Stop timeout": "2s", "Promotion time": "5s",
+	"Promotion hold": "3s", "Retry": "300ms", "Stop timeout": "2s", "Promotion time": "5s",
 }
 
 // newActor gives a node at free addresses.
@@ -194,21 +195,37 @@ func (d *demo) cast(ctx context.Context) error {
 	return nil
 }
 
-// pair lets core1 and core2 trust one another, as failover trusted-hosts does.
+// pair lets core1, core2 and the front trust one another, as failover
+// trusted-hosts does.
 func (d *demo) pair(ctx context.Context) error {
-	one, err := remote.Open(remote.Dir(filepath.Join(d.nodes["core1"].dir, "data")))
+	front, err := remote.OpenFront(d.frontKey(), "front")
 	if err != nil {
 		return err
 	}
-	two, err := remote.Open(remote.Dir(filepath.Join(d.nodes["core2"].dir, "data")))
+	var nodes []*remote.Trust
+	for _, name := range []string{"core1", "core2"} {
+		t, err := remote.Open(remote.Dir(filepath.Join(d.nodes[name].dir, "data")))
+		if err != nil {
+			return err
+		}
+		nodes = append(nodes, t)
+		if err := letIn(ctx, t, front, remote.Front); err != nil {
+			return err
+		}
+	}
+	return letIn(ctx, nodes[0], nodes[1], remote.Node)
+}
+
+// frontKey is where the front's key towards the nodes is.
+func (d *demo) frontKey() string { return filepath.Join(d.dir, "front.key") }
+
+// letIn has a host invite another one.
+func letIn(ctx context.Context, host, guest *remote.Trust, as remote.Role) error {
+	invitation, err := host.Invite(as, "demo", time.Now())
 	if err != nil {
 		return err
 	}
-	invitation, err := one.Invite(remote.Node, "demo", time.Now())
-	if err != nil {
-		return err
-	}
-	_, err = two.Join(ctx, invitation, "demo")
+	_, err = guest.Join(ctx, invitation, "demo")
 	var rest *remote.Unapplied
 	if errors.As(err, &rest) {
 		return nil // no sshd here: that is for replication

@@ -125,7 +125,7 @@ func primaryCrash(ctx context.Context, d *demo) error {
 	if err := d.nodes["core2"].is(ctx, ha.Active); err != nil {
 		return err
 	}
-	d.say("core2 is Active: its own heartbeats had failed often enough, and its application has started")
+	d.say("core2 is Active: the front has told it, its own heartbeats fail too, and its application has started")
 	pause(ctx, 500*time.Millisecond)
 	d.say("clients:   %s", d.load.sinceMark())
 	d.say("core1 comes back")
@@ -207,7 +207,7 @@ func primaryHang(ctx context.Context, d *demo) error {
 	d.load.mark()
 	d.say("core1 hangs: it takes connections and answers nothing")
 	d.nodes["core1"].hang()
-	if err := d.until(ctx, "traffic is on core2, after three probes of core1 got no answer within 1 s each", serves("core2")); err != nil {
+	if err := d.until(ctx, "traffic is on core2, after three probes of core1 got no answer within 0.5 s each", serves("core2")); err != nil {
 		return err
 	}
 	if err := d.nodes["core2"].is(ctx, ha.Active); err != nil {

@@ -32,7 +32,7 @@ groups:
       - {name: core1, url: %q, probe_url: "http://%s", addresses: [192.0.2.10]}
       - {name: core2, url: %q, probe_url: "http://%s", addresses: [192.0.2.11]}
       - {name: dr1, url: %q, probe_url: "http://%s", addresses: [198.51.100.10], manual: true}
-    probe: {interval: 500ms, fast_interval: 100ms, timeout: 1s}
+    probe: {interval: 500ms, fast_interval: 100ms, timeout: 500ms}
 probe_proxy: {listen: [%q], agent: [%q], max_age: 10s}
 dns: {listen: [%q], zones: [{name: example.com, file: example.com.zone, dynamic: [{name: mdm, group: mdm, ttl: 5s}]}]}
 api: {socket: %s}

@@ -100,7 +100,7 @@ func (x *walk) count(n uint8, e ha.Event) {
 			x.w.alone = true // the command crosses the other node's own promotion: the guides do not limit it
 		}
 		nd.stale = false
-		if p := nd.m.Phase; e.On == ha.OnModeSecondary || p != ha.InActive && p != ha.InTaking && p != ha.InPromoting && p != ha.InRecording {
+		if p := nd.m.Phase; e.On == ha.OnModeSecondary || p != ha.InOff && p != ha.InActive && p != ha.InTaking && p != ha.InPromoting && p != ha.InRecording {
 			nd.asked = e.On == ha.OnModePrimary
 		}
 		nd.told = e.On == ha.OnModeSecondary && (nd.told || nd.m.Phase == ha.InActive)

@@ -43,13 +43,23 @@ func (e *Engine) look(s Sight, err error) {
 	}
 }
 
+// alive gives a peer's report as the machine sees it. A node for disaster
+// recovery takes the main site's Secondary for its Primary, and that one is well
+// while it stands by (EPMM guide, three servers).
+func (e *Engine) alive(r ha.Report) ha.Report {
+	if e.Recovery && r.State == ha.Standby {
+		r.State = ha.Active
+	}
+	return r
+}
+
 // beat is one heartbeat (EPMM guide, Step 6, Fail Over Controls): the peer must
 // serve and be well.
 func (e *Engine) beat() {
 	e.ask(e.Peer.Look, func(s Sight, err error) {
-		event := ha.Event{On: ha.OnBeatGood, Peer: s.Report}
+		event := ha.Event{On: ha.OnBeatGood, Peer: e.alive(s.Report)}
 		verdict := "good"
-		if err != nil || !s.Well {
+		if err != nil || !s.Well && event.Peer.State != ha.Active {
 			event.On, event.Heard, verdict = ha.OnBeatBad, err == nil && s.Heard, "failed"
 		}
 		if err != nil {
@@ -73,7 +83,7 @@ func (e *Engine) answer(s Sight, err error) {
 		e.step(ha.Event{On: ha.OnPeerSilent})
 		return
 	}
-	e.step(ha.Event{On: ha.OnPeerSays, Peer: s.Report})
+	e.step(ha.Event{On: ha.OnPeerSays, Peer: e.alive(s.Report)})
 }
 
 // tell tells the peer how this node is, and learns how the peer is.

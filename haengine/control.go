@@ -23,7 +23,7 @@ func (e *Engine) Status() nodeapi.Status {
 	state, why := e.state(s, now)
 	m := s.Member
 	d := nodeapi.Status{
-		Version: nodeapi.Version, Name: e.Name, Enabled: m.Enabled, Mode: m.Mode, Shown: m.Shown, State: state, Why: why, Phase: m.Phase,
+		Version: nodeapi.Version, Name: e.Name, Recovery: e.Recovery, Enabled: m.Enabled, Mode: m.Mode, Shown: m.Shown, State: state, Why: why, Phase: m.Phase,
 		Since: s.Since.UTC(), Profile: s.machine.Profile, Epoch: m.Epoch, Served: m.Served, Seen: m.Seen, Misses: int(m.Misses),
 		Paused: m.Blocked, Broken: s.Broken, Warnings: []string{},
 		Peer: nodeapi.PeerNow{Name: e.PeerName, State: s.Peer.Report.State, Heard: s.Peer.Heard, At: s.Peer.at.UTC(), Last: s.Peer.words, Off: s.Peer.Report.Off, Trusted: trusted(e.Peer)},
@@ -47,7 +47,7 @@ func (e *Engine) Status() nodeapi.Status {
 	if said := agentsSay(s.Agents, e.Name, e.PeerName, m, state); said != "" {
 		d.Warnings = append(d.Warnings, said)
 	}
-	d.Mind = mind(s, state, e.PeerName)
+	d.Mind = e.mind(s, state, e.PeerName)
 	if d.Swap = e.swaps.now.Load(); d.Swap != nil && !d.Swap.Over() {
 		d.Mind = fmt.Sprintf("A planned swap from %s to %s is under way: %s, %s.", d.Swap.From, d.Swap.To, d.Swap.State, d.Swap.Step)
 	}
@@ -61,7 +61,7 @@ func trusted(p Peer) bool {
 }
 
 // mind says in one sentence what would happen now.
-func mind(s *Snapshot, state ha.State, peer string) string {
+func (e *Engine) mind(s *Snapshot, state ha.State, peer string) string {
 	switch m := s.Member; {
 	case s.Broken != "":
 		return "It decides nothing until a person has mended that."
@@ -75,6 +75,8 @@ func mind(s *Snapshot, state ha.State, peer string) string {
 		return "It is to serve and cannot; if " + peer + " is in Standby it takes over."
 	case m.Phase == ha.OutSuperseded:
 		return peer + " has served since. A person decides: failover mode secondary makes this node the stand-by."
+	case state == ha.Standby && e.Recovery && s.Settings.KeepInStandby:
+		return "If the main site fails, a person brings this node online: failover mode primary."
 	case state == ha.Standby && s.Settings.KeepInStandby:
 		return "If " + peer + " fails, this node stays in Standby (If Failure Detected)."
 	case state == ha.Standby && m.PeerFirst:

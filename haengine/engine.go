@@ -45,6 +45,7 @@ type Door interface {
 type Config struct {
 	Name     string
 	PeerName string
+	Recovery bool   // for disaster recovery: its peer is the main site's Secondary, which may stand by
 	Dir      string // data_dir
 	Peer     Peer
 	App      App
@@ -70,6 +71,9 @@ type Config struct {
 // place gives this node's place among the two: it only keeps their epochs
 // apart, so any order that both nodes agree on will do.
 func (c *Config) place() int {
+	if c.Recovery {
+		return 3 // the two of the main site do not know this node
+	}
 	if c.Name < c.PeerName {
 		return 1
 	}
@@ -175,6 +179,7 @@ func (e *Engine) recall() error {
 	}
 	e.member.Kept = e.kept
 	e.settings = DefaultSettings()
+	e.settings.KeepInStandby = e.Recovery // it is brought online by hand
 	if _, err := load(filepath.Join(e.Dir, settingsFile), &e.settings); errors.As(err, &damaged) {
 		e.broken, e.settings = damaged.Error(), DefaultSettings()
 	} else if err != nil {

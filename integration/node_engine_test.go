@@ -114,6 +114,7 @@ type member struct {
 	log                    *output
 	engine                 *process
 	client                 *nodeapi.Client
+	upstream               bool   // for disaster recovery
 	more                   string // further lines of node.yaml
 	inside                 *host  // where it runs, nil: where the test does
 	ledger                 string // file of what its application does
@@ -123,24 +124,27 @@ type member struct {
 func (m *member) Name() string { return m.name }
 func (m *member) URL() string  { return cmp.Or(m.seen, "http://"+m.pages) }
 
+// newMember prepares a node.
+func newMember(t *testing.T, name, peer string) *member {
+	t.Helper()
+	m := &member{t: t, name: name, peer: peer, dir: tempDir(t), pages: loopback(freePort(t)), door: loopback(freePort(t)), app: freePort(t), log: new(output)}
+	m.client = nodeapi.New(filepath.Join(m.dir, "node.sock"))
+	t.Cleanup(func() {
+		m.stopApp()
+		if _, race, found := strings.Cut(m.log.String(), "WARNING: DATA RACE"); found {
+			t.Errorf("%s has a data race:%.12000s", name, race)
+		}
+		if t.Failed() {
+			t.Logf("%s ended with:\n%s\n%s", name, m.log.tail(12), lastLines(m.journal(), 25))
+		}
+	})
+	return m
+}
+
 // newMembers prepares two nodes.
 func newMembers(t *testing.T) (core1, core2 *member) {
 	t.Helper()
-	one := func(name, peer string) *member {
-		m := &member{t: t, name: name, peer: peer, dir: tempDir(t), pages: loopback(freePort(t)), door: loopback(freePort(t)), app: freePort(t), log: new(output)}
-		m.client = nodeapi.New(filepath.Join(m.dir, "node.sock"))
-		t.Cleanup(func() {
-			m.stopApp()
-			if _, race, found := strings.Cut(m.log.String(), "WARNING: DATA RACE"); found {
-				t.Errorf("%s has a data race:%.12000s", name, race)
-			}
-			if t.Failed() {
-				t.Logf("%s ended with:\n%s\n%s", name, m.log.tail(12), lastLines(m.journal(), 25))
-			}
-		})
-		return m
-	}
-	core1, core2 = one("core1", "core2"), one("core2", "core1")
+	core1, core2 = newMember(t, "core1", "core2"), newMember(t, "core2", "core1")
 	core1.peerPages, core2.peerPages = core2.pages, core1.pages
 	return core1, core2
 }
@@ -184,7 +188,7 @@ func (m *member) start() {
 data_dir: data
 socket: node.sock
 status: {listen: "%s"}
-peer: {name: %s, status: "http://%s"}
+%s: {name: %s, status: "http://%s"}
 app:
   health: http://%s/
   health_interval: 200ms
@@ -193,7 +197,7 @@ app:
   start: [%q, sample, start, %q, "%d", %s]
   stop: [%q, sample, stop, %q]
 %sclient_connection: {listen: "%s", forward: "%s"}
-%s`, m.name, m.pages, m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
+%s`, m.name, m.pages, map[bool]string{true: "upstream", false: "peer"}[m.upstream], m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
 	cmd := m.inside.command(understudy, "node", "--config", file)
 	cmd.Env = append(os.Environ(), "LEDGER="+m.ledger)
 	cmd.Stdout, cmd.Stderr = m.log, m.log

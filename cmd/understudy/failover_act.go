@@ -78,6 +78,8 @@ func (n *nodeAsker) warn(d nodeapi.Status, role string, yes bool) error {
 	s := n.session
 	fmt.Fprintf(s.err, "What may be lost: %s.\n", d.Loss.Words(time.Now()))
 	switch {
+	case d.Recovery && d.Peer.Heard:
+		fmt.Fprintf(s.err, "%s is well: the main site may serve, and does not stop for this node. Stop it there first.\n", d.Peer.Name)
 	case d.Profile == ha.Safe && !(d.Peer.Heard && d.Peer.Trusted):
 		fmt.Fprintf(s.err, "%s cannot be asked to step down now. This node waits until nobody has the lease and never takes one that is held; a newer epoch ends the wait.\n", d.Peer.Name)
 	case d.Peer.Heard && d.Peer.State == ha.Active && !d.Peer.Off && d.Peer.Trusted:

@@ -20,6 +20,7 @@ type NodeFile struct {
 	Socket       string // default /run/understudy/node.sock
 	StatusListen string // where the two status pages are served
 	Peer         NodePeer
+	Recovery     bool // for disaster recovery: the peer stands as upstream
 	App          NodeApp
 	Door         NodeDoor // Listen empty: clients reach the application without us
 	Fence        []string // what switches the peer off before a promotion; empty: nothing does
@@ -117,6 +118,7 @@ func node(d *Document, root value) *NodeFile {
 		"socket":            nodeSocket(&n.Socket),
 		"status":            keys{"listen": listen(&n.StatusListen)}.read,
 		"peer":              keys{"name": text(&n.Peer.Name), "status": text(&n.Peer.Status)}.read,
+		"upstream":          n.readUpstream,
 		"app":               n.App.read,
 		"client_connection": n.Door.read,
 		"etcd":              n.readEtcd,
@@ -183,7 +185,7 @@ func (n *NodeFile) check() (f Faults) {
 	if n.StatusListen == "" {
 		f.Add("status/listen", "status: {listen: …} is missing: fronts and the peer ask for the two status pages there")
 	}
-	f = append(f, n.Peer.check("peer", n.Name)...)
+	f = append(f, n.checkPeer()...)
 	f = append(f, n.App.check("app")...)
 	f = append(f, n.checkNotify()...)
 	f = append(f, n.checkAgents()...)

@@ -138,7 +138,7 @@ func (n *Node) newEngine() (*haengine.Engine, *post, error) {
 		commands.Before = copies.beforeApp
 	}
 	e := haengine.Config{
-		Name: c.Name, PeerName: c.Peer.Name, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
+		Name: c.Name, PeerName: c.Peer.Name, Recovery: c.Recovery, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
 		Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App:  haengine.NewApplication(commands, log),
 		Door: haengine.NoDoor{},

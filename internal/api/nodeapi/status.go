@@ -13,6 +13,7 @@ const Version = 1
 type Status struct {
 	Version  int          `json:"version"` // of this document: 1
 	Name     string       `json:"name"`
+	Recovery bool         `json:"disaster_recovery,omitempty"` // its peer is the main site's Secondary
 	Enabled  bool         `json:"high_availability"`
 	Mode     ha.Mode      `json:"mode"`            // what it is cast for
 	Shown    ha.Mode      `json:"shown,omitempty"` // what a person set while disabled

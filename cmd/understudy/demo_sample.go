@@ -87,6 +87,13 @@ func stopSample(dir string) error {
 // gone then, and at the latest when the demo's process is.
 func runSample(dir, address, name string) error {
 	l, err := net.Listen("tcp", address)
+	for range 50 { // somebody's connection may have the port for a moment
+		if err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		l, err = net.Listen("tcp", address)
+	}
 	if err != nil {
 		return err
 	}

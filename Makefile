@@ -67,7 +67,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	done
 
 soak: ## every test with its full counts, at most an hour
-	tools/deps.sh --for test
+	tools/deps.sh --for soak
 	@echo "seed $(SEED)"
 	UNDERSTUDY_SOAK=1 $(TEST) -race -timeout 60m ./...
 

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a kind of run needs, only the missing ones.
-# Usage: tools/deps.sh --for test|bench
+# Usage: tools/deps.sh --for test|soak|bench
 # Without root it names them and exits 1.
 set -euo pipefail
 
 test_packages=(gcc libc6-dev haproxy nginx libnginx-mod-stream keepalived curl
-	bind9 bind9-dnsutils knot knot-dnsutils ldnsutils nsd unbound
+	bind9 bind9-dnsutils iproute2 knot knot-dnsutils ldnsutils nsd unbound
 	openssh-client openssh-server rsync chromium fonts-dejavu-core)
 command -v npm >/dev/null || test_packages+=(nodejs npm) # a Node.js of another origin brings its own npm
 axe=axe-core@4.14.1
 bench_packages=("${test_packages[@]}" wrk gdnsd)
+soak_packages=("${test_packages[@]}" zonemaster-cli)
 tries=3
 
 usage() {
-	echo "usage: tools/deps.sh --for test|bench" >&2
+	echo "usage: tools/deps.sh --for test|soak|bench" >&2
 	exit 2
 }
 
@@ -32,6 +33,7 @@ install_axe() {
 [[ $# -eq 2 && $1 == --for ]] || usage
 case $2 in
 test) wanted=("${test_packages[@]}") ;;
+soak) wanted=("${soak_packages[@]}") ;;
 bench) wanted=("${bench_packages[@]}") ;;
 *) usage ;;
 esac

@@ -73,6 +73,8 @@ func (s *session) judge(err error) *failure {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &refusal) && refusal.Code == ha.BadWish: // no time makes it right
+		return &failure{exitUsage, refusal.What, refusal.Why, refusal.Do, refusal.Read}
 	case errors.As(err, &refusal):
 		return &failure{exitRefused, refusal.What, refusal.Why, refusal.Do, refusal.Read}
 	case errors.As(err, &unreachable):

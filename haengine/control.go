@@ -185,6 +185,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/ha", c.act(c.fenced(c.enable)))
 	mux.HandleFunc("POST /ha/v1/pause", c.act(c.fenced(c.pause)))
 	mux.HandleFunc("POST /ha/v1/sync", c.act(c.fenced(c.sync)))
+	mux.HandleFunc("POST /ha/v1/validate", c.validate)
 	mux.HandleFunc("POST /ha/v1/rollback", c.reads(c.rollback))
 	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.fenced(c.clientConnection)))
 	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.fenced(c.set)))

@@ -54,7 +54,9 @@ type syncing struct {
 	order   SyncOrder // of the event that is being told
 	cancel  context.CancelCauseFunc
 	verdict error // of the commit that was asked about
-	next    atomic.Pointer[time.Time]
+
+	verifying bool // the application runs here to be looked at
+	next      atomic.Pointer[time.Time]
 }
 
 // errEndSync is why a sync ends before its time.
@@ -192,6 +194,10 @@ func (e *Engine) due() {
 		return
 	}
 	e.plan(now)
+	if e.sync.verifying {
+		e.note("a sync is skipped, for the application is looked at")
+		return
+	}
 	e.step(ha.Event{On: ha.OnSyncDue})
 }
 
@@ -243,6 +249,9 @@ func (c *control) sync(ctx context.Context, q nodeapi.Request, who string) (Outc
 		return Outcome{}, wrong(fmt.Sprintf("%.80q is not the peer of this node", q.Host), "Name "+c.PeerName+".")
 	}
 	out, err := c.run(ctx, func() Outcome {
+		if c.Engine.sync.verifying {
+			return Outcome{Refused: "the application runs here to be looked at (failover validate); when it is stopped again"}
+		}
 		c.note(fmt.Sprintf("%s says %v %s", who, ha.OnSyncAsked, q.Reason))
 		c.Engine.sync.order = SyncOrder{By: who, Accept: q.Accept}
 		defer func() { c.Engine.sync.order = SyncOrder{} }()

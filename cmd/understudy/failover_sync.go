@@ -29,34 +29,42 @@ right, accept it.`, cobra.ExactArgs(1), nil)
 	return cmd
 }
 
-// syncNow begins a sync and follows it to its end.
+// syncNow begins a sync, follows it to its end, and tells what came of it.
 func (n *nodeAsker) syncNow(ctx context.Context, host, reason string, accept bool) error {
+	s, err := n.runSync(ctx, host, reason, accept)
+	if err != nil {
+		return err
+	}
+	return n.syncEnded(s)
+}
+
+func (n *nodeAsker) runSync(ctx context.Context, host, reason string, accept bool) (s nodeapi.Sync, err error) {
 	c := n.client()
 	before, err := c.Status(ctx)
 	if err != nil {
-		return err
+		return s, err
 	}
 	ask := c.Sync
 	if accept {
 		ask = c.SyncAccepting
 	}
 	if _, err := ask(ctx, host, reason); err != nil {
-		return err
+		return s, err
 	}
 	show := &syncLine{n.session, ""}
 	for {
 		d, err := c.Status(ctx)
 		if err != nil {
-			return err
+			return s, err
 		}
 		if last := d.LastSync; d.Sync == nil && last != nil && (before.LastSync == nil || !last.At.Equal(before.LastSync.At)) && last.By != "" {
 			show.end()
-			return n.syncEnded(*last)
+			return *last, nil
 		}
 		show.at(d.Sync)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return s, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

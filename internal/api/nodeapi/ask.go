@@ -51,6 +51,13 @@ func (c *Client) SyncAccepting(ctx context.Context, host, reason string) (Answer
 	return c.post(ctx, "sync", Request{Host: host, Reason: reason, Accept: true})
 }
 
+// Verify has a stand-by start its application, count, and stop it again (EPMM
+// guide, Table 3, task 3).
+func (c *Client) Verify(ctx context.Context) (v Verified, err error) {
+	err = c.Ask(ctx, http.MethodPost, "validate", Request{}, &v)
+	return v, err
+}
+
 // Rollback puts an older generation of the copy into force.
 func (c *Client) Rollback(ctx context.Context, to uint64, reason string) (r Rolled, err error) {
 	err = c.Ask(ctx, http.MethodPost, "rollback", Request{To: to, Reason: reason}, &r)

@@ -58,3 +58,10 @@ type Rolled struct {
 	Generation uint64    `json:"generation"` // 0: what was there before the first that is kept
 	AsOf       time.Time `json:"as_of,omitzero"`
 }
+
+// Verified are the device counts of a stand-by whose application was started to
+// be looked at, and of its peer.
+type Verified struct {
+	Here  string `json:"here"`
+	There string `json:"there"`
+}

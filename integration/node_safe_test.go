@@ -211,6 +211,15 @@ func (s *strong) calm() (active, other *member) {
 			k.start()
 		}
 	}
+	await(s.t, "the register is whole", func() bool { // each member sees all three
+		for _, k := range s.keepers {
+			out, err := k.inside.command(understudy, "register", "members", "--config", k.file).Output()
+			if err != nil || strings.Count(string(out), "follows") != 2 || strings.Count(string(out), "leads") != 1 {
+				return false
+			}
+		}
+		return true
+	})
 	active, other = s.roles()
 	if d := other.status(); d.State != ha.Standby {
 		other.awaits("a phase that a person can end", func(d nodeapi.Status) bool {

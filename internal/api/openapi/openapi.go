@@ -55,6 +55,7 @@ func Node() []Operation {
 		{"POST", "/ha/v1/ha", "High Availability: Enable or Disable.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"POST", "/ha/v1/pause", "Nothing happens by itself, or again.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"POST", "/ha/v1/sync", "Run Sync Now.", nodeapi.Request{}, nodeapi.Answer{}},
+		{"POST", "/ha/v1/validate", "Start the application on the stand-by, count, and stop it again.", nodeapi.Request{}, nodeapi.Verified{}},
 		{"POST", "/ha/v1/rollback", "Put an older generation of the copy into force.", nodeapi.Request{}, nodeapi.Rolled{}},
 		{"POST", "/ha/v1/client-connection", "Let new clients in, or keep them out.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"GET", "/ha/v1/settings", "Every setting; its ETag names them as they are.", nil, []nodeapi.Setting{}},

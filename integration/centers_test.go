@@ -136,6 +136,7 @@ func TestTwoDataCentersHeldReorderedAndResumed(t *testing.T) {
 	t.Parallel()
 	c := newCenters(t)
 	c.names.awaitNode("core2", api.Standby)
+	c.names.expectServing("core1")
 	c.names.wish("hold", api.Body{Reason: "night work"})
 	c.cut(c.site1, c.ns)
 	c.names.expectRow(row{5, api.Wait, ha.Held, "", "alarm"})

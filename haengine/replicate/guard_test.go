@@ -158,7 +158,9 @@ func TestWhatOnlyOneNodeHasIsSkippedAndTheRestCopied(t *testing.T) {
 		t.Errorf("%s", tasks(r))
 	}
 	equalTrees(t, d.source.tree, d.sink.tree)
+	d.src.busy <- struct{}{} // the session before has ended
 	d.src.Sets = []Set{atlas}
+	<-d.src.busy
 	if r := d.sync(t, Failure); !strings.Contains(r.Detail, "no dataset is enabled on both") {
 		t.Errorf("it says %q", r.Detail)
 	}

@@ -52,7 +52,7 @@ func (s Sight) Down() bool { return !s.DownAt.IsZero() }
 
 // Rising says whether a node that has just been chosen may still be starting:
 // its page answers, though not with OK. A node whose page is silent is gone.
-func (s Sight) Rising() bool { return s.Known() && (s.Available() || s.Last.Cause == Status) }
+func (s Sight) Rising() bool { return s.Available() || s.Last.Cause == Status }
 
 // View is what one watcher knows of the nodes of a group, one Sight a node.
 // A View is never changed: Observe and its like give a new one.

@@ -94,7 +94,27 @@ func (n *names) newServer(c dnsgtm.Config) (*dnsgtm.Server, error) {
 			server.Tell(s)
 		}
 	}
+	n.recall(c, server)
 	return server, nil
+}
+
+// recallTime is how long a name server that starts waits for the register.
+const recallTime = time.Second
+
+// recall tells a server who served last of the groups that are not watched yet,
+// so that its first answer is not a failure. What the register does not give in
+// time is told later.
+func (n *names) recall(c dnsgtm.Config, server *dnsgtm.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), recallTime)
+	defer cancel()
+	for _, g := range c.Groups {
+		if _, watched := n.groups.Situation(g.Name); watched || g.Pool != "" {
+			continue
+		}
+		if t, err := n.groups.register.Load(ctx, g.Name); err == nil {
+			server.Tell(ha.Situation{Traffic: t})
+		}
+	}
 }
 
 func sameSockets(a, b dnsgtm.Config) bool {
@@ -120,7 +140,11 @@ func (n *names) commit(server *dnsgtm.Server, p *parts) {
 	}
 	for _, name := range n.groups.Names() {
 		if w := n.groups.find(name); n.stops[name] == nil && w != nil {
-			n.stops[name] = w.Follow(server.Tell)
+			n.stops[name] = w.Follow(func(s ha.Situation) {
+				if !s.At.IsZero() { // it has begun to watch
+					server.Tell(s)
+				}
+			})
 		}
 	}
 	n.endPools() // their readings are quickly made again

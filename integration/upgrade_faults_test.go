@@ -223,3 +223,14 @@ func (s *site) killed(step string, args ...string) bool {
 	<-p.ended
 	return p.cmd.ProcessState.ExitCode() < 0 // it was ended by a signal
 }
+
+// TestStoryTheDemoUpgradesItsPair plays the scene as a person would.
+func TestStoryTheDemoUpgradesItsPair(t *testing.T) {
+	t.Parallel()
+	said, code := tool(t, "demo", "--scenario", "upgrade")
+	for _, want := range []string{"it waits for a person; clients so far:", " 0 failed", "clients in the announced outage:", "both run version 2.0"} {
+		if code != 0 || !strings.Contains(said, want) {
+			t.Errorf("exit code %d, without %q:\n%s", code, want, said)
+		}
+	}
+}

@@ -41,7 +41,9 @@ app:
   health_timeout: 1s
   start: [%q, demo, sample, start, %q, %q, %s]
   stop: [%q, demo, sample, stop, %q]
-client_connection: {listen: %q, forward: %q}
+  upgrade: [%[8]q, demo, sample, upgrade, %[9]q, %[10]q, %[11]s, "${VERSION}"]
+  version: [cat, %[16]q]
+client_connection: {listen: %[14]q, forward: %[15]q}
 `
 
 // demoHurry are settings with which a node is promoted after 4 s, and at once
@@ -61,7 +63,10 @@ func newActor(dir, name, peer string) (*actor, error) {
 		}
 	}
 	a.client = nodeapi.New(filepath.Join(a.dir, "node.sock"))
-	return a, os.MkdirAll(a.dir, 0o700)
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		return nil, err
+	}
+	return a, os.WriteFile(filepath.Join(a.dir, "version"), []byte("1.0"), 0o600)
 }
 
 // URL gives where clients come in.
@@ -81,7 +86,7 @@ func (a *actor) start(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(a.dir, "node.yaml")
-	text := fmt.Sprintf(demoNode, a.name, a.pages, a.role, a.peer, a.peerPages, a.portal, a.app, self, a.dir, a.app, a.name, self, a.dir, a.door, a.app)
+	text := fmt.Sprintf(demoNode, a.name, a.pages, a.role, a.peer, a.peerPages, a.portal, a.app, self, a.dir, a.app, a.name, self, a.dir, a.door, a.app, filepath.Join(a.dir, "version"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

@@ -21,13 +21,15 @@ import (
 // newSample is the demo's application, which the nodes start and stop.
 func newSample() *cobra.Command {
 	return &cobra.Command{
-		Use: "sample start DIR ADDRESS NAME | stop DIR", Hidden: true, Args: cobra.RangeArgs(2, 4),
+		Use: "sample start DIR ADDRESS NAME | stop DIR | upgrade DIR ADDRESS NAME VERSION", Hidden: true, Args: cobra.RangeArgs(2, 5),
 		RunE: func(_ *cobra.Command, args []string) error {
 			switch {
 			case args[0] == "start" && len(args) == 4:
 				return startSample(args[1:])
 			case args[0] == "run" && len(args) == 4:
 				return runSample(args[1], args[2], args[3])
+			case args[0] == "upgrade" && len(args) == 5:
+				return upgradeSample(args[1:])
 			case args[0] == "stop":
 				return stopSample(args[1])
 			}

@@ -24,6 +24,7 @@ var scenes = map[string]scene{
 	"dr":             disasterRecovery,
 	"hold":           holdScene,
 	"three-hosts":    threeHosts,
+	"upgrade":        upgradeScene,
 }
 
 func sceneNames() []string { return slices.Sorted(maps.Keys(scenes)) }

@@ -57,6 +57,22 @@ func newDeskOf(t *testing.T, change func(*Config)) *desk {
 	return &desk{nodeapi.New(socket), t, e, h, post, peer}
 }
 
+// await waits until the node is in a state.
+func (d *desk) await(want ha.State) {
+	d.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		if got := d.e.Status().State; got == want {
+			return
+		} else if time.Now().After(end) {
+			d.t.Fatalf("the node is %v, want %v", got, want)
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-d.t.Context().Done():
+		}
+	}
+}
+
 func (d *desk) ask(method, path string, q nodeapi.Request) (nodeapi.Answer, *nodeapi.Refused) {
 	d.t.Helper()
 	var a nodeapi.Answer

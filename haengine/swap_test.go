@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
+	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 // told is a twin whose API can be asked: that of another desk.
@@ -36,6 +37,7 @@ func TestASwapIsRefusedWithTheFactThatIsAgainstIt(t *testing.T) {
 		if _, err := one.Enable(t.Context(), "secondary", ""); err != nil {
 			t.Fatal(err)
 		}
+		one.await(ha.Standby)
 	}
 	refused("core1 is not Active but Standby: there is nothing to swap")
 	q.Role = "king"

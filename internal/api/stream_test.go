@@ -257,12 +257,12 @@ func TestAHungUpClientComesBackAndMissesNothing(t *testing.T) {
 
 func TestAStreamOutlivesTheServersReadTimeout(t *testing.T) {
 	t.Parallel()
-	a := api.New(api.Config{Groups: pair(), Heartbeat: 20 * time.Millisecond})
+	a := api.New(api.Config{Groups: pair(), Heartbeat: 200 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { a.Run(ctx) })
 	s := httptest.NewUnstartedServer(a.Handler())
-	s.Config.ReadTimeout, s.Config.WriteTimeout = 10*time.Millisecond, 10*time.Millisecond
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
 	s.Start()
 	defer s.Close()
 	defer running.Wait()

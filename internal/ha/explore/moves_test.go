@@ -314,6 +314,7 @@ func (x *walk) fault(m move) {
 		x.tell(m.node, ha.Event{On: wishes[m.kind-modePrimary]})
 	case holdFront, releaseFront:
 		w.front.held = m.kind == holdFront
+		w.front.before = w.front.held && (w.late[0].present && w.late[0].kind == mailStep || w.late[1].present && w.late[1].kind == mailStep)
 	case agentsMove:
 		x.tell(m.node, ha.Event{On: ha.OnMajority})
 	case resumeFront:

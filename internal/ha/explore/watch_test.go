@@ -152,7 +152,7 @@ func (x *walk) byItself(n uint8, before ha.Member, e ha.Event) {
 		x.fail("blocked", "%s moves from %v to %v while automation is blocked", names[n], before.Phase, m.Phase)
 	case begins && nd.told && nd.stood && nd.disk.Served >= x.w.nodes[1-n].disk.Served && before.Phase == ha.InDeciding:
 		x.fail("told", "%s promotes itself before its peer may, though a person said mode secondary", names[n])
-	case pressed && x.w.front.held:
+	case pressed && x.w.front.held && !x.w.front.before:
 		x.fail("hold", "%s steps down for a front that is held", names[n])
 	case pressed && nd.asked:
 		x.fail("asked", "%s steps down for what the fronts decided before a person promoted it", names[n])

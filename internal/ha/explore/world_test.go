@@ -82,6 +82,7 @@ type letter struct {
 type front struct {
 	up      bool
 	held    bool
+	before  bool // when the hold began, a decision of before was on its way to the node that was left
 	serving uint8
 	misses  [2]uint8
 	state   [2]ha.State

@@ -298,6 +298,48 @@ func TestDatabasesAreOfOneGenerationWhereverARunIsCutOff(t *testing.T) {
 	t.Logf("%d moments", moments)
 }
 
+// An upgrade or a promotion begins while the copies are prepared: nothing goes
+// live, and the next run finds everything as it was.
+func TestDatabasesStayWhenReleasesDifferOrANodeIsPromotedInTheMiddle(t *testing.T) {
+	t.Parallel()
+	all := engines(t)
+	d := dataDuo(t, all...)
+	for _, e := range all {
+		e.put(t, 5, "before")
+	}
+	d.sync(t, Success)
+	for _, e := range all {
+		e.put(t, 5, "after")
+	}
+	for want, meanwhile := range map[string]func(end context.CancelFunc){
+		"Refused: version": func(context.CancelFunc) { d.source.be(func(f *Facts) { f.Release = "1.1" }) },
+		Cancelled:          func(end context.CancelFunc) { end() },
+	} {
+		ctx, end := context.WithCancel(t.Context())
+		d.cfg.step = func(step string) error {
+			if step == "prepare sqlite" {
+				meanwhile(end)
+			}
+			return nil
+		}
+		r, err := Open(d.cfg)
+		must(t, err)
+		if got := r.Run(ctx, Order{From: "core1"}, d.how); got.Result != want {
+			t.Errorf("got %s: %s, want %s", got.Result, got.Detail, want)
+		}
+		end()
+		d.cfg.step = nil
+		d.source.be(func(f *Facts) { f.Release = "1.0" })
+		if now := generation(t, all); now != "before" {
+			t.Errorf("%s: the databases are of %s", want, now)
+		}
+	}
+	d.sync(t, Success)
+	if now := generation(t, all); now != "after" {
+		t.Errorf("after the next sync the databases are of %s", now)
+	}
+}
+
 // generation gives what device 5 is called, if that is the same in all.
 func generation(t *testing.T, all []engine) string {
 	t.Helper()

@@ -57,6 +57,16 @@ func (b *bench) copy(ctx context.Context) error {
 
 // newCopyPair makes two empty trees.
 func (b *bench) newCopyPair(ctx context.Context) (*copyPair, error) {
+	return b.newPairOf(ctx, func(p *copyPair) (from, to replicate.Set) {
+		of := func(tree string) replicate.Set {
+			return replicate.Set{Name: "files", Type: "files", Tree: tree, Dataset: replicate.NewFiles(tree)}
+		}
+		return of(p.from), of(p.to)
+	})
+}
+
+// newPairOf makes a source and a sink of one dataset.
+func (b *bench) newPairOf(ctx context.Context, sets func(*copyPair) (from, to replicate.Set)) (*copyPair, error) {
 	dir, err := b.room()
 	if err != nil {
 		return nil, err
@@ -67,7 +77,8 @@ func (b *bench) newCopyPair(ctx context.Context) (*copyPair, error) {
 			return nil, err
 		}
 	}
-	source, err := p.side("source", p.from, replicate.Facts{Name: "core1", Active: true})
+	from, to := sets(p)
+	source, err := p.side("source", from, replicate.Facts{Name: "core1", Active: true})
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +86,7 @@ func (b *bench) newCopyPair(ctx context.Context) (*copyPair, error) {
 	if err := src.Open(); err != nil {
 		return nil, err
 	}
-	sink, err := p.side("sink", p.to, replicate.Facts{Name: "core2", Standby: true})
+	sink, err := p.side("sink", to, replicate.Facts{Name: "core2", Standby: true})
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +107,12 @@ func (b *bench) newCopyPair(ctx context.Context) (*copyPair, error) {
 	return p, nil
 }
 
-func (p *copyPair) side(name, tree string, f replicate.Facts) (replicate.Config, error) {
+func (p *copyPair) side(name string, set replicate.Set, f replicate.Facts) (replicate.Config, error) {
 	dir := filepath.Join(p.dir, name)
 	book, err := replicate.OpenBook(dir)
 	return replicate.Config{
 		Dir: dir, Book: book, Log: slog.New(slog.DiscardHandler),
-		Sets:  []replicate.Set{{Name: "files", Type: "files", Tree: tree, Dataset: replicate.NewFiles(tree)}},
+		Sets:  []replicate.Set{set},
 		Facts: func(context.Context) (replicate.Facts, error) { return f, nil },
 	}, err
 }

@@ -1,11 +1,11 @@
 // Command bench measures the front beside its peers, all in one run on one
 // machine, and prints tables of figures with their ratios.
 //
-//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns] [copy]
+//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns] [copy] [databases]
 //
 // Without a name it runs all. Peers are HAProxy and the reverse_proxy of the
 // same binary without an understudy block; for the name server gdnsd, NSD and
-// Knot; for replication rsync. Everything listens on loopback, nodes are processes of their own so that
+// Knot; for replication rsync and pg_dump. Everything listens on loopback, nodes are processes of their own so that
 // kill -9 and SIGSTOP are real ones, and nothing is left behind. The exit code
 // tells whether everything could be run, not whether the figures please.
 package main
@@ -62,6 +62,7 @@ var scenarios = []scenario{
 	{"proxy", (*bench).proxy},
 	{"dns", (*bench).dns},
 	{"copy", (*bench).copy},
+	{"databases", (*bench).databases},
 }
 
 func main() {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/understudy-ha/understudy/haengine/replicate"
 	"github.com/understudy-ha/understudy/haengine/replicate/dbtest"
 )
@@ -129,7 +127,7 @@ func (d *dataBench) do(ctx context.Context, database, statement string) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol)
+	_, err = conn.Exec(ctx, statement) // without arguments it may be several
 	return err
 }
 

@@ -36,7 +36,9 @@ func (m *member) copies(t *testing.T) {
 	if err := os.Chmod(counts, 0o700); err != nil { // #nosec G302 -- a program
 		t.Fatal(err)
 	}
-	m.lists += "  count: [" + counts + "]\n"
+	if !strings.Contains(m.lists, "  count: ") {
+		m.lists += "  count: [" + counts + "]\n"
+	}
 	m.more += fmt.Sprintf(`portal: {listen: %q}
 ssh: {port: %d, user: %s, authorized_keys: %s/.ssh/authorized_keys, host_keys: [%s/host.pub]}
 datasets:

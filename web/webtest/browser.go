@@ -202,17 +202,34 @@ func (b *Tab) Press(words string) {
 	b.t.Helper()
 	w := quote(words)
 	xpath := fmt.Sprintf(`(//button[normalize-space(.)=%[1]s or starts-with(normalize-space(.),%[1]s)]|//a[normalize-space(.)=%[1]s]|//summary[normalize-space(.)=%[1]s])[1]`, w)
-	b.run("press "+words, chromedp.WaitVisible(xpath))
 	element := fmt.Sprintf(`document.evaluate(%q,document,null,9,null).singleNodeValue`, xpath)
-	switch Eval[string](b, element+`.localName`) {
-	case "summary":
-		b.run("press "+words, chromedp.Click(xpath))
-	case "a": // in one go, for a page that shows changes may put another link in its place
-		b.Leave("press "+words, chromedp.Evaluate[chromedp.Void](element+`.click()`))
-	default:
-		b.Leave("press "+words, chromedp.Click(xpath))
+	var at []float64
+	b.Waits("there is "+words+" to press", func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+		defer cancel()
+		var err error
+		at, err = chromedp.Run(ctx, chromedp.Evaluate[[]float64](fmt.Sprintf(middle, element)))
+		return err == nil && len(at) == 2
+	})
+	// By its place, for a page that shows changes may put another in its place.
+	press := chromedp.MouseClickXY(at[0], at[1])
+	if Eval[string](b, element+`?.localName ?? ""`) == "summary" {
+		b.run("press "+words, press)
+		return
 	}
+	b.Leave("press "+words, press)
 }
+
+// middle gives where an element can be pressed: it is shown, is not disabled,
+// and nothing lies over it.
+const middle = `(e => {
+	if (!e || e.disabled || !e.checkVisibility()) return [];
+	e.scrollIntoView({block: "center", behavior: "instant"});
+	const r = e.getClientRects()[0];
+	if (!r) return [];
+	const at = [r.x + r.width / 2, r.y + r.height / 2];
+	return e.contains(document.elementFromPoint(...at)) ? at : [];
+})(%s)`
 
 // Leave does something that leads to another page, and waits for that.
 func (b *Tab) Leave(what string, action chromedp.Action[chromedp.Void]) {

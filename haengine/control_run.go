@@ -78,17 +78,7 @@ func (c *control) runAct(do func(context.Context, nodeapi.RunRequest, string) er
 // happens by itself; a pause that a person had made before stays afterwards.
 func (c *control) lock(ctx context.Context, q nodeapi.RunRequest, who string) error {
 	if q.Release {
-		held := c.runs.holder()
-		paused := false
-		err := c.runs.change(func(k *keptRuns) error {
-			paused = k.Paused
-			return k.yield(q)
-		})
-		if err != nil || held == nil || paused {
-			return err
-		}
-		_, err = c.Say(ctx, ha.Event{On: ha.OnUnblock}, who, "the run "+held.Run+" gives the lock back")
-		return err
+		return c.release(ctx, q, who)
 	}
 	paused := c.now.Load().Member.Blocked
 	if err := c.runs.change(func(k *keptRuns) error { return k.take(q, who, paused, time.Now()) }); err != nil {
@@ -96,6 +86,21 @@ func (c *control) lock(ctx context.Context, q nodeapi.RunRequest, who string) er
 	}
 	_, err := c.Say(ctx, ha.Event{On: ha.OnBlock}, who, "the run "+q.Run+" takes the lock")
 	return err
+}
+
+// release takes the lock back. The node acts by itself again before the lock is
+// gone: who is killed in between does both once more.
+func (c *control) release(ctx context.Context, q nodeapi.RunRequest, who string) error {
+	held, paused, err := c.runs.yields(q)
+	if err != nil || held == nil {
+		return err
+	}
+	if !paused {
+		if _, err := c.Say(ctx, ha.Event{On: ha.OnUnblock}, who, "the run "+held.Run+" gives the lock back"); err != nil {
+			return err
+		}
+	}
+	return c.runs.change(func(k *keptRuns) error { return k.yield(q) })
 }
 
 // app starts one of the node's own lists for the run that has the lock.

@@ -98,6 +98,16 @@ func (r *runs) holder() *nodeapi.Lock {
 	return r.kept.Lock
 }
 
+// yields gives the lock that a request may take back, nil if there is none, and
+// says whether the node had been paused before it.
+func (r *runs) yields(q nodeapi.RunRequest) (held *nodeapi.Lock, paused bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.kept
+	err = k.yield(q)
+	return r.kept.Lock, r.kept.Paused, err
+}
+
 // change stores what do makes of the kept value, and puts it into force.
 func (r *runs) change(do func(*keptRuns) error) error {
 	r.mu.Lock()

@@ -2,6 +2,7 @@ package haengine
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +158,38 @@ func TestADamagedFileOfRunsIsALockThatOnlyAPersonEnds(t *testing.T) {
 	r, _ := newRuns(t, dir, Lists{})
 	if why, _ := isRefusal(lockOf(r, "a", 9)); !strings.Contains(why, "is damaged") {
 		t.Errorf("got %q", why)
+	}
+}
+
+// A kill between the two must not leave a node that is paused and that nobody
+// holds: nothing would ever end that.
+func TestANodeActsByItselfAgainBeforeTheLockIsGone(t *testing.T) {
+	t.Parallel()
+	var d *desk
+	checked := false
+	d = newDeskOf(t, func(c *Config) {
+		c.store = func(path string, value any) error {
+			if k, is := value.(keptRuns); is && k.Lock == nil && k.Fence > 0 {
+				checked = true
+				if d.e.now.Load().Member.Blocked {
+					t.Error("the lock is given back while the node is paused")
+				}
+			}
+			return save(path, value)
+		}
+	})
+	ask := func(q nodeapi.RunRequest) {
+		t.Helper()
+		if err := d.Ask(t.Context(), http.MethodPost, "lock", q, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(nodeapi.RunRequest{Run: "a", Number: 3, Reason: "night work"})
+	if !d.e.Status().Paused {
+		t.Error("a node that a run holds acts by itself")
+	}
+	ask(nodeapi.RunRequest{Run: "a", Number: 3, Release: true})
+	if d.e.Status().Paused || !checked {
+		t.Errorf("after the release: paused %t, checked %t", d.e.Status().Paused, checked)
 	}
 }

@@ -61,6 +61,7 @@ func start() {
 type Tab struct {
 	t    testing.TB
 	ctx  context.Context
+	bare bool       // JavaScript is off
 	mu   sync.Mutex // guards the field below
 	said []string   // on the page's console: what the policy has blocked, and faults of the script
 }
@@ -139,6 +140,7 @@ func (b *Tab) Dark(on bool) {
 // NoScript turns JavaScript off in the pages that are opened from now on.
 func (b *Tab) NoScript() {
 	b.t.Helper()
+	b.bare = true
 	b.run("turn JavaScript off", call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 }
 
@@ -211,8 +213,10 @@ func (b *Tab) Press(words string) {
 		at, err = chromedp.Run(ctx, chromedp.Evaluate[[]float64](fmt.Sprintf(middle, element)))
 		return err == nil && len(at) == 2
 	})
-	// By its place, for a page that shows changes may put another in its place.
 	press := chromedp.MouseClickXY(at[0], at[1])
+	if !b.bare { // in one go, for a page that shows changes may have moved it
+		press = chromedp.Evaluate[chromedp.Void](element + `.click()`)
+	}
 	if Eval[string](b, element+`?.localName ?? ""`) == "summary" {
 		b.run("press "+words, press)
 		return

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/web/account"
 )
 
@@ -37,7 +38,7 @@ func (f frame) Live() bool { return f.Visit.Live }
 
 // words are the functions of every template.
 var words = template.FuncMap{
-	"stamp": stamp, "clock": clock, "age": Age, "dict": dict, "lower": strings.ToLower, "join": strings.Join,
+	"stamp": stamp, "clock": clock, "age": api.Age, "dict": dict, "lower": strings.ToLower, "join": strings.Join,
 	"roles": account.Roles, "bytes": bytesWords,
 }
 
@@ -101,21 +102,6 @@ func stamp(t time.Time) string {
 
 // clock is stamp without the day.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
-
-// Age says how long something lasts, with the precision that people want.
-func Age(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
 
 // bytesWords gives a number of bytes as people read it.
 func bytesWords(n int64) string {

@@ -48,7 +48,7 @@ func resolverLine(g Group) string {
 	if len(r.Answers) > 0 {
 		answer = cut(strings.Join(r.Answers, ", "), 80)
 	}
-	line := fmt.Sprintf("  names: answer %s, TTL %s", answer, age(time.Duration(r.TTLS*float64(time.Second))))
+	line := fmt.Sprintf("  names: answer %s, TTL %s", answer, Age(time.Duration(r.TTLS*float64(time.Second))))
 	switch {
 	case !r.Ready.IsZero() && r.Ready.After(g.At):
 		line += ", lowered for a planned move that may be asked for from " + clock(r.Ready, g.At) + " on"

@@ -83,7 +83,7 @@ func trafficWords(g Group) string {
 	case g.Serving == "":
 		return fmt.Sprintf("traffic → nowhere, epoch %d", g.Epoch)
 	}
-	return fmt.Sprintf("traffic → %s since %s, epoch %d", g.Serving, age(g.At.Sub(g.Since)), g.Epoch)
+	return fmt.Sprintf("traffic → %s since %s, epoch %d", g.Serving, Age(g.At.Sub(g.Since)), g.Epoch)
 }
 
 func armedWords(g Group) string {

@@ -43,8 +43,8 @@ func cut(s string, n int) string {
 // quoted is cut, in quotes.
 func quoted(s string, n int) string { return `"` + cut(s, n) + `"` }
 
-// age says how long something lasts, with the precision people want.
-func age(d time.Duration) string {
+// Age says how long something lasts, with the precision people want.
+func Age(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())

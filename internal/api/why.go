@@ -76,7 +76,7 @@ func whyPage(g Group, n Node) string {
 	}
 	var words []string
 	if n.State == NotAvailable {
-		words = append(words, fmt.Sprintf("%s (last %s ago)", evidence(n), age(g.At.Sub(n.At))))
+		words = append(words, fmt.Sprintf("%s (last %s ago)", evidence(n), Age(g.At.Sub(n.At))))
 		if n.Detail != "" {
 			words = append(words, quoted(n.Detail, 100))
 		}

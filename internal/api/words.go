@@ -109,7 +109,7 @@ func Because(g Group) string {
 		}
 		return fmt.Sprintf("%s serves, but %s reads Active as well; one of them has stale data.", s, d.Node)
 	case ha.Unpromoted:
-		return fmt.Sprintf("%s has served for more than %s and still reads Standby: it was not promoted.", s, age(fromMS(g.Rules.PromotionTimeMS)))
+		return fmt.Sprintf("%s has served for more than %s and still reads Standby: it was not promoted.", s, Age(fromMS(g.Rules.PromotionTimeMS)))
 	case ha.Serving:
 		return s + " serves and is available."
 	case ha.Missing:

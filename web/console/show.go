@@ -46,7 +46,7 @@ func show(g api.Group, now time.Time) view {
 	v.Steps, v.Instead = api.WayBack(g)
 	most := 3*time.Duration(g.Rules.IntervalMS+g.Rules.TimeoutMS)*time.Millisecond + 5*time.Second
 	if newest := newest(g); !g.Starting() && now.Sub(newest) > most {
-		v.Stale = fmt.Sprintf("Nothing was read for %s: the watcher makes no progress. What you see is from %s.", web.Age(now.Sub(newest)), newest.UTC().Format("15:04:05 UTC"))
+		v.Stale = fmt.Sprintf("Nothing was read for %s: the watcher makes no progress. What you see is from %s.", api.Age(now.Sub(newest)), newest.UTC().Format("15:04:05 UTC"))
 	}
 	return v
 }

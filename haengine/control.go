@@ -39,7 +39,8 @@ func (e *Engine) Status() nodeapi.Status {
 		d.Warnings = append(d.Warnings, SplitBrain)
 	}
 	if l := e.runs.holder(); l != nil {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("The run %s has the lock since %s (%s): nothing happens by itself until it ends. See: understudy upgrade status.", l.Run, l.Since.Format(time.RFC3339), l.Reason))
+		d.Run = e.runs.banner()
+		d.Warnings = append(d.Warnings, runSays(d.Run))
 	}
 	e.syncStatus(&d, s)
 	d.Fronts, d.Agents = s.Fronts, s.Agents
@@ -192,6 +193,9 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("GET /ha/v1/run", c.showRun)
 	mux.HandleFunc("POST /ha/v1/lock", c.runAct(c.lock))
 	mux.HandleFunc("POST /ha/v1/app", c.runAct(c.app))
+	mux.HandleFunc("PUT /ha/v1/run/copy", c.keepCopy)
+	mux.HandleFunc("GET /ha/v1/run/copy", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.runs.copied()) })
+	mux.HandleFunc("POST /ha/v1/run/answer", c.runAct(c.runAnswer))
 	mux.HandleFunc("POST /ha/v1/notify-test", c.notifyTest)
 	c.agentDoors(mux)
 	mux.HandleFunc("GET /ha/v1/swap", c.showSwap)

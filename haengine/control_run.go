@@ -61,17 +61,46 @@ func (c *control) runAct(do func(context.Context, nodeapi.RunRequest, string) er
 		} else {
 			err = do(r.Context(), q, c.who(r))
 		}
-		var bad *badRequest
-		if why, refused := isRefusal(err); refused {
-			give(w, http.StatusConflict, nodeapi.Fault{Why: why})
-		} else if errors.As(err, &bad) {
-			give(w, http.StatusBadRequest, bad.Fault)
-		} else if err != nil {
-			give(w, http.StatusServiceUnavailable, nodeapi.Fault{Why: err.Error()})
-		} else {
+		if !c.failedRun(w, err) {
 			give(w, http.StatusOK, c.runNow(r.Context()))
 		}
 	}
+}
+
+// failedRun tells why something about a run was not done; false: it was.
+func (c *control) failedRun(w http.ResponseWriter, err error) bool {
+	var bad *badRequest
+	var past *over
+	why, refused := isRefusal(err)
+	switch {
+	case err == nil:
+		return false
+	case refused:
+		give(w, http.StatusConflict, nodeapi.Fault{Why: why})
+	case errors.As(err, &past):
+		give(w, http.StatusGone, nodeapi.Fault{Why: past.why})
+	case errors.As(err, &bad):
+		give(w, http.StatusBadRequest, bad.Fault)
+	default:
+		give(w, http.StatusServiceUnavailable, nodeapi.Fault{Why: err.Error()})
+	}
+	return true
+}
+
+// runAnswer keeps a person's answer for the process of the run.
+func (c *control) runAnswer(ctx context.Context, q nodeapi.RunRequest, who string) error {
+	if err := c.runs.answer(q, who, time.Now()); err != nil {
+		return err
+	}
+	what := "approves " + q.Step
+	if q.Abort {
+		what = "wants it undone"
+	}
+	_, err := c.run(ctx, func() Outcome {
+		c.note(fmt.Sprintf("%s answers the run %s: %s: %s", who, q.Run, what, q.Reason))
+		return Outcome{}
+	})
+	return err
 }
 
 // lock gives the lock to a run, or takes it back. While it is held nothing
@@ -79,6 +108,9 @@ func (c *control) runAct(do func(context.Context, nodeapi.RunRequest, string) er
 func (c *control) lock(ctx context.Context, q nodeapi.RunRequest, who string) error {
 	if q.Release {
 		return c.release(ctx, q, who)
+	}
+	if now := c.runs.show(); now.Lock != nil && now.Lock.Run == q.Run && now.Lock.Number < q.Number && !q.Force && c.runs.works() {
+		return refuse("the process of the run %s on %s was heard a moment ago; end it there first", q.Run, hostOf(now.Course))
 	}
 	paused := c.now.Load().Member.Blocked
 	if err := c.runs.change(func(k *keptRuns) error { return k.take(q, who, paused, time.Now()) }); err != nil {
@@ -97,6 +129,11 @@ func (c *control) release(ctx context.Context, q nodeapi.RunRequest, who string)
 	}
 	if !paused {
 		if _, err := c.Say(ctx, ha.Event{On: ha.OnUnblock}, who, "the run "+held.Run+" gives the lock back"); err != nil {
+			return err
+		}
+	}
+	if q.Force { // a process that still is at work is told so
+		if err := c.runs.closeCopy(); err != nil {
 			return err
 		}
 	}

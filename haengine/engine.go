@@ -241,6 +241,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-timer.C:
 			e.turn()
 			e.countAgents()
+			e.watchRun(time.Now())
 			e.wake()
 		}
 		e.due()

@@ -51,7 +51,10 @@ type runs struct {
 
 	mu     sync.Mutex // guards the fields below
 	kept   keptRuns
-	said   *tail // of the job that runs, nil: none
+	copy   keptCopy
+	heard  time.Time // when the process of the run was heard last
+	silent bool      // it should be at work and is not heard
+	said   *tail     // of the job that runs, nil: none
 	told   map[string]nodeapi.Told
 	toldAt time.Time
 }
@@ -63,17 +66,21 @@ type keptRuns struct {
 	Lock   *nodeapi.Lock `json:"lock"`
 	Paused bool          `json:"paused"` // a person had paused the node before the lock
 	Jobs   []nodeapi.Job `json:"jobs"`
+	Told   bool          `json:"told"` // people were told that the process of the run is silent
 }
 
 // openRuns reads the file, and makes one with a name for this engine if there is
 // none. A job that ran when the engine ended is interrupted.
 func openRuns(dir string, lists Lists, store func(string, any) error, tasks *sync.WaitGroup) (*runs, error) {
-	r := &runs{path: filepath.Join(dir, runFile), store: store, lists: lists, tasks: tasks, told: map[string]nodeapi.Told{}}
+	r := &runs{path: filepath.Join(dir, runFile), store: store, lists: lists, tasks: tasks, told: map[string]nodeapi.Told{}, heard: time.Now()}
 	found, err := load(r.path, &r.kept)
 	var damaged *Damaged
 	if errors.As(err, &damaged) { // nobody knows who has the lock: a person does
 		r.kept = keptRuns{Lock: &nodeapi.Lock{Run: "unknown", By: "nobody", Reason: damaged.Error(), Since: time.Now().UTC()}}
 	} else if err != nil {
+		return nil, err
+	}
+	if err := r.openCopy(); err != nil {
 		return nil, err
 	}
 	changed := !found
@@ -131,11 +138,17 @@ func (r *refusal) Error() string { return r.why }
 
 func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(format, args...)} }
 
-// take gives the lock to a run; again to the one that has it. A number that is
-// not above every one before belongs to a run that is over.
+// take gives the lock to a run; again to the one that has it, and to a process
+// that goes on with it under a higher number. A number that is not above every
+// one before belongs to a run that is over, or to a process that was replaced.
 func (k *keptRuns) take(q nodeapi.RunRequest, by string, paused bool, now time.Time) error {
 	switch l := k.Lock; {
 	case l != nil && l.Run == q.Run && l.Number == q.Number:
+		return nil
+	case l != nil && l.Run == q.Run && q.Number > k.Fence:
+		next := *l
+		next.Number, next.By = q.Number, by
+		k.Lock, k.Fence = &next, q.Number
 		return nil
 	case l != nil:
 		return refuse("the run %s has the lock since %s (%s)", l.Run, l.Since.UTC().Format(time.RFC3339), l.Reason)
@@ -143,7 +156,7 @@ func (k *keptRuns) take(q nodeapi.RunRequest, by string, paused bool, now time.T
 		return refuse("the number %d of the run %s is over: %d was given to a later one", q.Number, q.Run, k.Fence)
 	}
 	k.Lock = &nodeapi.Lock{Run: q.Run, Number: q.Number, By: by, Reason: q.Reason, Since: now.UTC()}
-	k.Fence, k.Paused = q.Number, paused
+	k.Fence, k.Paused, k.Told = q.Number, paused, false
 	return nil
 }
 
@@ -251,6 +264,10 @@ func (r *runs) show() nodeapi.Run {
 	defer r.mu.Unlock()
 	k := r.kept
 	run := nodeapi.Run{ID: k.ID, Now: time.Now().UTC(), Fence: k.Fence, Lock: k.Lock, Jobs: slices.Clone(k.Jobs)}
+	run.Course, run.Silent, run.Answers = r.copy.Course, r.silent, slices.Clone(r.copy.Answers)
+	if run.Course != nil {
+		run.Heard = r.heard.UTC()
+	}
 	for i, j := range run.Jobs {
 		if j.State == nodeapi.JobRuns && r.said != nil {
 			run.Jobs[i].Said = r.said.String()

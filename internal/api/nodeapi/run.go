@@ -21,6 +21,13 @@ type Run struct {
 	Fence     uint64      `json:"fence"` // the highest number of any lock so far
 	Lock      *Lock       `json:"lock"`
 	Jobs      []Job       `json:"jobs"` // of the last runs, the oldest first
+	// Course is of the run that has the lock, or else of the last one; nil: none
+	// has told. Heard is when its process was heard last; Silent says that it
+	// should be at work and is not heard any more.
+	Course  *Course     `json:"course,omitempty"`
+	Heard   time.Time   `json:"heard,omitzero"`
+	Silent  bool        `json:"silent"`
+	Answers []RunAnswer `json:"answers"` // that its process has not taken yet
 }
 
 // Told is what a command of the node says.
@@ -64,11 +71,13 @@ type RunRequest struct {
 	Run     string `json:"run"`
 	Number  uint64 `json:"number"`
 	Release bool   `json:"release,omitempty"` // lock: give it back
-	Force   bool   `json:"force,omitempty"`   // lock, with release: whoever has it
+	Force   bool   `json:"force,omitempty"`   // lock: with release, whoever has it; else even from a process that is heard
 	Do      string `json:"do,omitempty"`      // app: download, upgrade, validate
 	Version string `json:"version,omitempty"`
 	Digest  string `json:"digest,omitempty"` // of the package, for the list's ${DIGEST}
 	Reason  string `json:"reason,omitempty"`
+	Step    string `json:"step,omitempty"`  // run/answer: what it asks there is granted, or done
+	Abort   bool   `json:"abort,omitempty"` // run/answer: undo the run
 }
 
 // Run tells what the node knows of runs.

@@ -41,7 +41,20 @@ type Status struct {
 	Fronts   []Opinion    `json:"fronts"`         // what they have called here; it decides nothing by itself
 	Swap     *Swap        `json:"swap,omitempty"` // the newest planned swap to this node
 	Agents   *Agents      `json:"agents,omitempty"`
-	Mind     string       `json:"mind"` // one sentence: what would happen now
+	Run      *RunNow      `json:"run,omitempty"` // the run that has the lock
+	Mind     string       `json:"mind"`          // one sentence: what would happen now
+}
+
+// RunNow is what a banner says of the run that has the lock; GET /ha/v1/run has
+// all of it.
+type RunNow struct {
+	Lock
+	State  string    `json:"state,omitempty"` // running, waiting, incomplete; empty: it has not told
+	At     string    `json:"at,omitempty"`    // the step
+	Asks   string    `json:"asks,omitempty"`  // of a person
+	Host   string    `json:"host,omitempty"`  // where its process works
+	Heard  time.Time `json:"heard,omitzero"`
+	Silent bool      `json:"silent"` // its process should be at work and is not heard any more
 }
 
 // RegisterNow is what the register has answered last.

@@ -72,6 +72,9 @@ func Node() []Operation {
 		{"DELETE", "/ha/v1/agents/{id}", "Forget an agent.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"GET", "/ha/v1/run", "What the node knows of upgrade runs.", nil, nodeapi.Run{}},
 		{"POST", "/ha/v1/lock", "Claim the node for a run, or give it back.", nodeapi.RunRequest{}, nodeapi.Run{}},
+		{"PUT", "/ha/v1/run/copy", "The process of a run tells where it stands, with the lines of its journal.", nodeapi.RunCopy{}, nodeapi.RunKept{}},
+		{"GET", "/ha/v1/run/copy", "The copy of the newest run, to go on with it from another machine.", nil, nodeapi.RunCopy{}},
+		{"POST", "/ha/v1/run/answer", "Answer what a run asks, or have it undone.", nodeapi.RunRequest{}, nodeapi.Run{}},
 		{"POST", "/ha/v1/app", "Start one of the node's own argument lists for a run.", nodeapi.RunRequest{}, nodeapi.Run{}},
 	}
 }
@@ -132,6 +135,7 @@ func (m maker) operation(tag string, op Operation, fault object) object {
 var (
 	asText = reflect.TypeFor[encoding.TextMarshaler]()
 	times  = reflect.TypeFor[time.Time]()
+	raw    = reflect.TypeFor[json.RawMessage]()
 )
 
 // of gives the schema of a type, by reference where it has a name.
@@ -139,6 +143,8 @@ func (m maker) of(t reflect.Type) object {
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return object{"anyOf": []object{m.of(t.Elem()), {"type": "null"}}}
+	case t == raw:
+		return object{} // any document
 	case t == times:
 		return object{"type": "string", "format": "date-time"}
 	case t.Implements(asText):

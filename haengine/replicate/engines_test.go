@@ -1,23 +1,15 @@
 package replicate
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // an engine is a kind of database, as an application sees it on both nodes.
@@ -156,6 +148,39 @@ func execEngine(t *testing.T) engine {
 	}
 }
 
+// filesEngine is a tree with a file for each device.
+func filesEngine(t *testing.T) engine {
+	source, sink := filepath.Join(t.TempDir(), "there"), filepath.Join(t.TempDir(), "here")
+	device := func(id int) string { return filepath.Join("devices", fmt.Sprint(id)) }
+	for id := range 150 {
+		put(t, source, map[string]string{device(id): fmt.Sprintf("device %d", id)})
+	}
+	return engine{
+		"files", NewFiles(source), NewFiles(sink),
+		func(t *testing.T, id int, name string) { put(t, source, map[string]string{device(id): name}) },
+		func(t *testing.T, from int) {
+			for id := from; os.Remove(filepath.Join(source, device(id))) == nil; id++ {
+			}
+		},
+		func(t *testing.T, at Dataset) string { return snapshot(t, at.(*Files).tree) },
+	}
+}
+
+// setOf is a dataset with the name of its type.
+func setOf(d Dataset) Set {
+	switch d := d.(type) {
+	case *Postgres:
+		return Set{Name: "postgres", Type: "postgres", Dataset: d}
+	case *MariaDB:
+		return Set{Name: "mariadb", Type: "mariadb", Dataset: d}
+	case *SQLite:
+		return Set{Name: "sqlite", Type: "sqlite", Dataset: d}
+	case *Files:
+		return Set{Name: "files", Type: "files", Tree: d.tree, Dataset: d}
+	}
+	return Set{Name: "exec", Type: "exec", Dataset: d}
+}
+
 // there and here give what an application finds on source and sink.
 func (e engine) there(t *testing.T) string {
 	t.Helper()
@@ -173,8 +198,8 @@ func dataDuo(t *testing.T, all ...engine) *duo {
 	d := newDuo(t)
 	d.src.Sets, d.cfg.Sets = nil, nil
 	for _, e := range all {
-		d.src.Sets = append(d.src.Sets, Set{Name: e.kind, Type: e.kind, Dataset: e.source})
-		d.cfg.Sets = append(d.cfg.Sets, Set{Name: e.kind, Type: e.kind, Dataset: e.sink})
+		d.src.Sets = append(d.src.Sets, setOf(e.source))
+		d.cfg.Sets = append(d.cfg.Sets, setOf(e.sink))
 	}
 	must(t, d.src.Open())
 	return d
@@ -256,7 +281,7 @@ func TestDatabasesThatLostTheirRowsAreNotCopied(t *testing.T) {
 // force is one generation of all databases, and the next run succeeds.
 func TestDatabasesAreOfOneGenerationWhereverARunIsCutOff(t *testing.T) {
 	t.Parallel()
-	all := engines(t)
+	all := append(engines(t), filesEngine(t))
 	d := dataDuo(t, all...)
 	d.sync(t, Success)
 	every := 9
@@ -355,6 +380,8 @@ func generation(t *testing.T, all []engine) string {
 			db := liteOpen(t, filepath.Join(at.tree, "app.db"))
 			must(t, db.QueryRow("SELECT name FROM devices WHERE id = 5").Scan(&name))
 			must(t, db.Close())
+		case *Files:
+			name = has(t, filepath.Join(at.tree, "devices", "5"))
 		case *Exec:
 			for line := range strings.Lines(e.here(t)) {
 				if n, found := strings.CutPrefix(line, "5 "); found {
@@ -368,160 +395,4 @@ func generation(t *testing.T, all []engine) string {
 		return fmt.Sprintf("several generations %q", names)
 	}
 	return names[0]
-}
-
-// sinkProcess is how a process is told what it is the sink of.
-type sinkProcess struct {
-	Dir, SSH, Socket string
-	Postgres         *Postgres `json:",omitempty"`
-	MariaDB          *MariaDB  `json:",omitempty"`
-	Exec             *Exec     `json:",omitempty"`
-	SQLite           string    `json:",omitempty"`
-}
-
-func (s sinkProcess) set() (set Set, err error) {
-	switch {
-	case s.Postgres != nil:
-		set.Type = "postgres"
-		set.Dataset, err = NewPostgres(*s.Postgres)
-	case s.MariaDB != nil:
-		set.Type = "mariadb"
-		set.Dataset, err = NewMariaDB(*s.MariaDB)
-	case s.Exec != nil:
-		set.Type = "exec"
-		set.Dataset, err = NewExec(*s.Exec)
-	default:
-		set.Type = "sqlite"
-		set.Dataset, err = NewSQLite(s.SQLite, "app.db")
-	}
-	set.Name = set.Type
-	return set, err
-}
-
-// beDataSink is a process that syncs one database once.
-func beDataSink(arg string) int {
-	var s sinkProcess
-	err := json.Unmarshal([]byte(arg), &s)
-	if err == nil {
-		err = s.sync()
-	}
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	return 0
-}
-
-func (s sinkProcess) sync() error {
-	book, err := OpenBook(s.Dir)
-	if err != nil {
-		return err
-	}
-	set, err := s.set()
-	if err != nil {
-		return err
-	}
-	tell := func(context.Context) (Facts, error) {
-		return Facts{Name: "core2", Release: "1.0", Epoch: 1, Standby: true}, nil
-	}
-	step := func(at string) error { fmt.Println(at); return nil }
-	r, err := Open(Config{Dir: s.Dir, Sets: []Set{set}, Book: book, Facts: tell, Log: slog.New(slog.DiscardHandler), step: step})
-	if err == nil {
-		err = r.Recover(context.Background())
-	}
-	if err != nil {
-		return err
-	}
-	got := r.Run(context.Background(), Order{From: "core1"}, func() (Remote, error) {
-		return Remote{SSH: s.SSH, Args: []string{s.Socket}, Address: "127.0.0.1"}, nil
-	})
-	fmt.Println(got.Result, got.Detail)
-	return nil
-}
-
-func TestAKillOfTheSinkLeavesTheDatabaseOfOneGeneration(t *testing.T) {
-	t.Parallel()
-	own, err := os.Executable()
-	must(t, err)
-	as := filepath.Join(t.TempDir(), "understudy-data-sink")
-	must(t, os.Symlink(own, as))
-	for _, e := range engines(t) {
-		d := dataDuo(t, e)
-		d.sync(t, Success)
-		s := sinkProcess{Dir: d.sink.dir, SSH: d.remote.SSH, Socket: d.remote.Args[0]}
-		switch at := e.sink.(type) {
-		case *Postgres:
-			s.Postgres = at
-		case *MariaDB:
-			s.MariaDB = at
-		case *Exec:
-			s.Exec = at
-		case *SQLite:
-			s.SQLite = at.tree
-		}
-		arg, err := json.Marshal(s)
-		must(t, err)
-		moments := killed(t)
-		forward, back := 0, 0
-		for i, m := range moments {
-			old := e.here(t)
-			e.put(t, 5, fmt.Sprint("kill ", i))
-			e.put(t, 2000+i, "more")
-			cmd := exec.Command(as, string(arg)) // #nosec G204 -- ourselves
-			out, err := cmd.StdoutPipe()
-			must(t, err)
-			must(t, cmd.Start())
-			for lines := bufio.NewScanner(out); lines.Scan(); {
-				if strings.HasPrefix(lines.Text(), m.after) {
-					break
-				}
-			}
-			time.Sleep(m.later) // the moment is the test's subject
-			must(t, cmd.Process.Signal(syscall.SIGKILL))
-			_ = cmd.Wait()
-			d.sink.book, err = OpenBook(d.sink.dir)
-			must(t, err)
-			d.cfg.Book = d.sink.book
-			d.replica(t) // rolls forward or discards
-			switch e.here(t) {
-			case old:
-				back++
-			case e.there(t):
-				forward++
-			default:
-				t.Fatalf("%s, kill %d: the sink has %.300q", e.kind, i, e.here(t))
-			}
-			d.sync(t, Success)
-			if got, want := e.here(t), e.there(t); got != want {
-				t.Fatalf("%s: after kill %d and a sync the sink has %.300q, the source %.300q", e.kind, i, got, want)
-			}
-		}
-		t.Logf("%s: %d kills: %d times the old generation, %d times the new", e.kind, len(moments), back, forward)
-	}
-}
-
-// moment is when a process is killed: some time after it has done a step.
-type moment struct {
-	after string
-	later time.Duration
-}
-
-// killed gives a few moments, or a hundred that UNDERSTUDY_SEED draws in a soak.
-func killed(t *testing.T) []moment {
-	t.Helper()
-	steps := []string{"connect", "begin", "transfer", "verify", "prepare", "hello again", "committed", "switched", "booked"}
-	if os.Getenv("UNDERSTUDY_SOAK") == "" {
-		return []moment{{"verify", 50 * time.Millisecond}, {"committed", 10 * time.Millisecond}}
-	}
-	seed, err := strconv.ParseUint(os.Getenv("UNDERSTUDY_SEED"), 10, 64)
-	if err != nil {
-		seed = uint64(time.Now().UnixNano()) // #nosec G115 -- a seed
-	}
-	t.Logf("seed %d", seed)
-	draw := rand.New(rand.NewPCG(seed, seed)) // #nosec G404 -- a sample
-	var all []moment
-	for range 100 {
-		all = append(all, moment{steps[draw.IntN(len(steps))], time.Duration(draw.Int64N(int64(200 * time.Millisecond)))})
-	}
-	return all
 }

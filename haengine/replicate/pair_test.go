@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,54 +12,52 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/understudy-ha/understudy/haengine/replicate/dbtest"
-	"github.com/understudy-ha/understudy/internal/remote"
 )
 
 // TestMain is the tests, or, under another name, what they run.
 func TestMain(m *testing.M) {
-	switch filepath.Base(os.Args[0]) {
-	case "understudy-fake-ssh":
-		if err := fakeSSH(os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, "refused:", err)
-			os.Exit(77)
-		}
-		os.Exit(0)
-	case "understudy-sink":
-		os.Exit(beSink(os.Args[1:]))
-	case "understudy-data-sink":
-		os.Exit(beDataSink(os.Args[1]))
+	if filepath.Base(os.Args[0]) == "understudy-sink" {
+		os.Exit(beSink(os.Args[1]))
+	}
+	room, err := newRoom()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	code := m.Run()
 	dbtest.End()
+	_ = os.RemoveAll(room)
 	os.Exit(code)
 }
 
-// fakeSSH is ssh, sshd and the forced command in one process: it gets the
-// source's socket and what rsync or a session asks for.
-func fakeSSH(args []string) error {
-	socket := args[0]
-	args = args[1:]
-	if args[0] == "--" {
-		args = args[1:]
+// newRoom makes the folder of all temporary ones: in memory, if that has room,
+// for a sync writes out the whole file system before it commits, with all that
+// others have written to it. The tests of power cuts have disks of their own, and
+// a soak runs on the real one.
+func newRoom() (string, error) {
+	const memory, enough = "/dev/shm", 2 << 30
+	in := ""
+	if os.Getenv("UNDERSTUDY_SOAK") == "" && os.Getenv("TMPDIR") == "" && Room(memory, enough) == nil {
+		in = memory
 	}
-	q, err := remote.ParseRequest(strings.Join(args[1:], " "))
+	room, err := os.MkdirTemp(in, "us")
 	if err != nil {
-		return err
+		return "", err
 	}
-	if q.Session {
-		return remote.Relay(socket, "core2", os.Stdin, os.Stdout)
-	}
-	rsync, err := exec.LookPath("rsync")
-	if err != nil {
-		return err
-	}
-	argv := append([]string{"rsync", "--server", "--sender"}, q.Options...)
-	return syscall.Exec(rsync, append(argv, ".", q.Root+"/"), []string{"LC_ALL=C"})
+	return room, errors.Join(os.Chmod(room, 0o777|os.ModeSticky), os.Setenv("TMPDIR", room)) // #nosec G302 -- database servers are other users
 }
+
+// fakeSSH builds what stands for ssh, sshd and the forced command.
+var fakeSSH = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(os.TempDir(), "understudy-fake-ssh")
+	if said, err := exec.Command("go", "build", "-o", path, "./testdata/fakessh").CombinedOutput(); err != nil { // #nosec G204 -- ours
+		return "", fmt.Errorf("%w: %s", err, said)
+	}
+	return path, nil
+})
 
 // side is one node of a pair without an engine.
 type side struct {
@@ -121,10 +120,9 @@ func (d *duo) serve(t testing.TB) {
 	sockets, err := os.MkdirTemp("", "us") // a socket's path has to be short
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(sockets) })
-	socket, ssh := filepath.Join(sockets, "s"), filepath.Join(sockets, "understudy-fake-ssh")
-	own, err := os.Executable()
+	socket := filepath.Join(sockets, "s")
+	ssh, err := fakeSSH()
 	must(t, err)
-	must(t, os.Symlink(own, ssh))
 	l, err := net.Listen("unix", socket)
 	must(t, err)
 	ctx, stop := context.WithCancel(context.Background())

@@ -32,7 +32,17 @@ var MariaDB = sync.OnceValues(func() (two [2]Server, err error) {
 			return two, err
 		}
 		two[i] = Server{Host: filepath.Join(dir, "s"), Password: mariaPassword, PasswordFile: filepath.Join(dir, "password"), log: filepath.Join(dir, "log")}
-		if err := two[i].startMariaDB(dir, attr); err != nil {
+		if i == 0 {
+			err = initMariaDB(dir, attr)
+		} else {
+			err = copyOf(filepath.Dir(two[0].Host), dir)
+		}
+		if err != nil {
+			return two, err
+		}
+	}
+	for _, s := range two {
+		if err := s.startMariaDB(attr); err != nil {
 			return two, err
 		}
 	}
@@ -52,13 +62,18 @@ var MariaDB = sync.OnceValues(func() (two [2]Server, err error) {
 	return two, nil
 })
 
-func (s Server) startMariaDB(dir string, attr *syscall.SysProcAttr) error {
-	data, init := filepath.Join(dir, "data"), filepath.Join(dir, "init.sql")
-	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db") // #nosec G204 -- of a test
+func initMariaDB(dir string, attr *syscall.SysProcAttr) error {
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--auth-root-authentication-method=normal", "--skip-test-db") // #nosec G204 -- of a test
 	install.SysProcAttr, install.Dir = attr, "/"
 	if said, err := install.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, said)
 	}
+	return nil
+}
+
+func (s Server) startMariaDB(attr *syscall.SysProcAttr) error {
+	dir := filepath.Dir(s.Host)
+	data, init := filepath.Join(dir, "data"), filepath.Join(dir, "init.sql")
 	user := "CREATE USER understudy@localhost IDENTIFIED BY 'it''s \"a\" \\\\ #secret';\nGRANT ALL ON *.* TO understudy@localhost WITH GRANT OPTION;\n"
 	if err := os.WriteFile(init, []byte(user), 0o644); err != nil { // #nosec G306 -- the server's user reads it
 		return err

@@ -31,7 +31,17 @@ var Postgres = sync.OnceValues(func() (two [2]Server, err error) {
 			return two, err
 		}
 		two[i].Password, two[i].PasswordFile, two[i].log = pgPassword, filepath.Join(two[i].Host, "password"), filepath.Join(two[i].Host, "log")
-		if err := two[i].startPostgres(bin, attr); err != nil {
+		if i == 0 {
+			err = two[i].initPostgres(bin, attr)
+		} else {
+			err = copyOf(two[0].Host, two[i].Host)
+		}
+		if err != nil {
+			return two, err
+		}
+	}
+	for _, s := range two {
+		if err := s.startPostgres(bin, attr); err != nil {
 			return two, err
 		}
 	}
@@ -50,21 +60,28 @@ var Postgres = sync.OnceValues(func() (two [2]Server, err error) {
 	return two, nil
 })
 
-func (s Server) startPostgres(bin string, attr *syscall.SysProcAttr) error {
-	data := filepath.Join(s.Host, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=understudy", "--auth=scram-sha-256", "--pwfile="+s.PasswordFile,
+func (s Server) initPostgres(bin string, attr *syscall.SysProcAttr) error {
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata="+filepath.Join(s.Host, "data"), "--username=understudy", "--auth=scram-sha-256", "--pwfile="+s.PasswordFile,
 		"--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions") // #nosec G204 -- of a test
 	initdb.SysProcAttr, initdb.Dir = attr, "/"
 	if said, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, said)
 	}
+	return nil
+}
+
+func (s Server) startPostgres(bin string, attr *syscall.SysProcAttr) error {
 	log, err := os.Create(s.log)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.Host, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60",
-		"-c", "shared_buffers=16MB", "-c", "max_prepared_transactions=5", "-c", "autovacuum_naptime=1s", "-c", "log_min_messages=warning") // #nosec G204 -- of a test
+	nap := "1min"
+	if os.Getenv("UNDERSTUDY_SOAK") != "" {
+		nap = "1s" // autovacuum is always about, and takes most of the processor
+	}
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", filepath.Join(s.Host, "data"), "-k", s.Host, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60",
+		"-c", "shared_buffers=16MB", "-c", "max_prepared_transactions=5", "-c", "autovacuum_naptime="+nap, "-c", "log_min_messages=warning") // #nosec G204 -- of a test
 	server.SysProcAttr, server.Stdout, server.Stderr, server.Dir = attr, log, log, "/"
 	return keep(server, syscall.SIGQUIT)
 }

@@ -53,6 +53,16 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
 		return nil, d.Err("understudy stands twice; put all groups into one block")
 	}
+	app, errs := readGlobal(d)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "understudy", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// readGlobal gives what the global option says, as far as it can be read, and
+// its faults.
+func readGlobal(d *caddyfile.Dispenser) (*App, []error) {
 	p := &parser{Dispenser: d, app: &App{Groups: map[string]*Group{}}, where: map[string]string{}}
 	p.Next() // the option's name
 	if p.NextArg() {
@@ -64,10 +74,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	for _, f := range p.app.check() {
 		p.fault(fmt.Errorf("%s: %s", p.place(f.path), f.text))
 	}
-	if err := errors.Join(p.errs...); err != nil {
-		return nil, err
-	}
-	return httpcaddyfile.App{Name: "understudy", Value: caddyconfig.JSON(p.app, nil)}, nil
+	return p.app, p.errs
 }
 
 // parser reads the global option, collects faults and notes where everything

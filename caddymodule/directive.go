@@ -46,49 +46,67 @@ var ours = []string{
 //		# every subdirective of reverse_proxy but those that the group decides
 //	}
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	d := h.Dispenser
-	d.Next() // the directive's name
-	name := d.Token()
-	var group string
-	if !d.AllArgs(&group) {
-		return nil, d.Err("the directive is written: understudy GROUP { … }")
-	}
-	config, err := configured(h, group)
+	a, err := option(h)
 	if err != nil {
 		return nil, err
 	}
-	policy := Policy{Group: group}
-	rest, err := passOn(d, name, &policy)
+	proxy, policy, group, err := directive(h.Dispenser, a)
 	if err != nil {
-		return nil, err
-	}
-	proxy := new(reverseproxy.Handler)
-	if err := proxy.UnmarshalCaddyfile(rest); err != nil {
 		return nil, err
 	}
 	if err := proxy.FinalizeUnmarshalCaddyfile(h); err != nil {
 		return nil, err
 	}
-	if err := steer(proxy, config, policy); err != nil {
-		return nil, d.WrapErr(err)
+	if err := steer(proxy, group, policy); err != nil {
+		return nil, h.WrapErr(err)
 	}
-	return &Handler{Group: group, Proxy: caddyconfig.JSONModuleObject(proxy, "handler", "reverse_proxy", nil)}, nil
+	return &Handler{Group: policy.Group, Proxy: caddyconfig.JSONModuleObject(proxy, "handler", "reverse_proxy", nil)}, nil
 }
 
-// configured gives a group of the global option.
-func configured(h httpcaddyfile.Helper, group string) (*Group, error) {
-	option, ok := h.Option("understudy").(httpcaddyfile.App)
+// option gives what the global option says; nil if there is none.
+func option(h httpcaddyfile.Helper) (*App, error) {
+	o, ok := h.Option("understudy").(httpcaddyfile.App)
 	if !ok {
-		return nil, h.Errf("there is no group %q: the global option understudy { … } is missing", group)
+		return nil, nil
 	}
-	var a App
-	if err := json.Unmarshal(option.Value, &a); err != nil {
+	a := new(App)
+	if err := json.Unmarshal(o.Value, a); err != nil {
 		return nil, h.WrapErr(err)
+	}
+	return a, nil
+}
+
+// directive reads the directive's tokens: the proxy as it stands there, what
+// is ours, and the group.
+func directive(d *caddyfile.Dispenser, a *App) (*reverseproxy.Handler, Policy, *Group, error) {
+	d.Next() // the directive's name
+	name := d.Token()
+	var policy Policy
+	if !d.AllArgs(&policy.Group) {
+		return nil, policy, nil, d.Err("the directive is written: understudy GROUP { … }")
+	}
+	g, err := a.named(d, policy.Group)
+	if err != nil {
+		return nil, policy, nil, err
+	}
+	rest, err := passOn(d, name, &policy)
+	if err != nil {
+		return nil, policy, nil, err
+	}
+	proxy := new(reverseproxy.Handler)
+	return proxy, policy, g, proxy.UnmarshalCaddyfile(rest)
+}
+
+// named gives a group of the global option, which may be missing; d stands
+// where the group is named.
+func (a *App) named(d *caddyfile.Dispenser, group string) (*Group, error) {
+	if a == nil {
+		return nil, d.Errf("there is no group %q: the global option understudy { … } is missing", group)
 	}
 	if g := a.Groups[group]; g != nil {
 		return g, nil
 	}
-	return nil, h.Errf("there is no group %q; the global option understudy has: %s", group, strings.Join(a.names(), ", "))
+	return nil, d.Errf("there is no group %q; the global option understudy has: %s", group, strings.Join(a.names(), ", "))
 }
 
 // passOn takes what is ours out of the block and gives the rest, as the block

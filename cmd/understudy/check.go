@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,9 +30,9 @@ func newCheck(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check --config FILE...",
 		Short: "Check a configuration: every fault at once, with its line",
-		Long: `Check a configuration: a sidecar's or a node's where the name ends in .yaml or
-.yml, Caddy's JSON where it ends in .json, else a Caddyfile. Nothing is started,
-nothing is written, no node is asked.
+		Long: `Check a configuration: a sidecar's, a node's, an upgrade's or a register's where
+the name ends in .yaml or .yml, Caddy's JSON where it ends in .json, else a
+Caddyfile. Nothing is started, nothing is written, no node is asked.
 
 Every fault is reported at once with its line, and the exit code is 2. What is
 legal but unwise is told, and the exit code is 0.
@@ -57,7 +58,7 @@ func (s *session) check(path string) error {
 	}
 	doc, warnings, err := adapt(path, body)
 	if err != nil {
-		return s.faulty(path, body, strings.Split(strings.TrimSpace(err.Error()), "\n"))
+		return s.faulty(path, body, refused(path, body, err))
 	}
 	faults, unwise := caddymodule.Check(doc)
 	if len(faults) > 0 {
@@ -69,6 +70,9 @@ func (s *session) check(path string) error {
 	}
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
 	if err := caddy.Validate(&config); err != nil {
+		if known := ownFaults(path, body); len(known) > 0 { // the same, with its place
+			return s.faulty(path, body, known)
+		}
 		return s.faulty(path, body, strings.Split(err.Error(), "\n"))
 	}
 	for _, w := range append(warnings, unwise...) {
@@ -93,8 +97,29 @@ func adapt(path string, body []byte) (doc []byte, warnings []string, err error) 
 	return doc, warnings, err
 }
 
+// refused gives the faults of a Caddyfile that Caddy's adapter does not take: all
+// of ours, and what it says itself, unless that is one of them.
+func refused(path string, body []byte, err error) []string {
+	known := ownFaults(path, body)
+	told := known
+	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+		if !slices.ContainsFunc(known, func(f string) bool { return strings.Contains(line, f) }) {
+			told = append(told, line)
+		}
+	}
+	return told
+}
+
+// ownFaults gives the faults of a Caddyfile that are not Caddy's.
+func ownFaults(path string, body []byte) []string {
+	if strings.HasSuffix(path, ".json") {
+		return nil
+	}
+	return caddymodule.Faults(path, body)
+}
+
 // placed is how Caddy's adapter ends an error with its place.
-var placed = regexp.MustCompile(`^(?:parsing caddyfile tokens for '[^']*': )?(.*?)(?:, at (\S+:\d+))?$`)
+var placed = regexp.MustCompile(`^(?:parsing caddyfile tokens for '[^']*': )*(.*?)(?:, at (\S+:\d+)(?: import chain.*)?)?$`)
 
 // faulty tells every fault, each with its place and the line there.
 func (s *session) faulty(path string, body []byte, faults []string) error {
@@ -116,14 +141,21 @@ func (s *session) faulty(path string, body []byte, faults []string) error {
 	return quiet(exitConfig)
 }
 
-// checkYAML checks a sidecar.yaml or a node.yaml.
+// checkYAML checks a file by what it configures.
 func (s *session) checkYAML(path string) error {
-	if config.IsNode(path) {
+	switch config.KindOf(path) {
+	case config.KindNode:
 		return s.checkNode(path)
-	}
-	if config.IsUpgrade(path) {
+	case config.KindUpgrade:
 		return s.checkUpgrade(path)
+	case config.KindRegister:
+		return s.checkRegister(path)
+	default:
+		return s.checkSidecar(path)
 	}
+}
+
+func (s *session) checkSidecar(path string) error {
 	c, d, err := config.ReadSidecar(path)
 	if err != nil {
 		return &failure{exitConfig, "understudy: nothing was checked", err.Error(), "Name a file that can be read.", readSidecar}

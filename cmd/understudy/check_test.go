@@ -62,6 +62,71 @@ func TestCheckLetsPassWhatIsOnlyUnwise(t *testing.T) {
 	}
 }
 
+func TestCheckShowsEveryFaultOfACaddyfileWhereverItStands(t *testing.T) {
+	t.Parallel()
+	r := checked(t, "Caddyfile", `{
+	understudy {
+		group mdm {
+			node core1 http://192.0.2.10
+			node core2 http://192.0.2.11
+			probe {
+				fal 3
+			}
+		}
+	}
+	layer4 {
+		127.0.0.1:1 {
+			route {
+				understudy mdn
+			}
+		}
+	}
+}
+http://one.example.com {
+	understudy /app/* mdn
+}
+http://two.example.com {
+	handle {
+		understudy mdm {
+			lb_policy first
+		}
+	}
+}
+`)
+	for _, want := range []string{
+		"Caddyfile:7: unknown \"fal\"",
+		"Caddyfile:14: there is no group \"mdn\"; the global option understudy has: mdm\n    understudy mdn\n",
+		"Caddyfile:20: there is no group \"mdn\"",
+		"Caddyfile:25: lb_policy is not for this directive",
+		"Caddyfile: faults: 4; a running front",
+	} {
+		if !strings.Contains(r.err, want) {
+			t.Errorf("%q is not in\n%s", want, r.err)
+		}
+	}
+	if r.code != exitConfig || r.out != "" {
+		t.Errorf("exit code %d, out %q", r.code, r.out)
+	}
+}
+
+func TestCheckTellsAFaultInsideRoutesOnce(t *testing.T) {
+	t.Parallel()
+	const group = "{\n\tunderstudy {\n\t\tgroup mdm {\n\t\t\tnode a http://192.0.2.10\n\t\t\tnode b http://192.0.2.11\n\t\t}\n\t}\n"
+	for name, text := range map[string]string{
+		"adapter":  group + "}\nhttp://x {\n\troute {\n\t\thandle {\n\t\t\tunderstudy mdn\n\t\t}\n\t}\n}\n",
+		"start":    group + "\tlayer4 {\n\t\t127.0.0.1:1 {\n\t\t\troute {\n\t\t\t\tunderstudy mdn\n\t\t\t}\n\t\t}\n\t}\n}\n",
+		"imported": group + "}\n(ours) {\n\tunderstudy {args[0]}\n}\nhttp://x {\n\timport ours mdn\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := checked(t, "Caddyfile", text)
+			if r.code != exitConfig || strings.Count(r.err, "there is no group \"mdn\"") != 1 || !strings.Contains(r.err, "faults: 1;") {
+				t.Errorf("exit code %d, told:\n%s", r.code, r.err)
+			}
+		})
+	}
+}
+
 func TestASidecarWithAFaultDoesNotStart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "s.yaml")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/understudy-ha/understudy/caddymodule"
 	"github.com/understudy-ha/understudy/cmd/understudy/sidecar"
@@ -40,10 +41,16 @@ func (s *session) checkAll(ctx context.Context, paths []string) error {
 }
 
 func (s *session) checkOne(path string) error {
-	if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+	if isYAML(path) {
 		return s.checkYAML(path)
 	}
 	return s.check(path)
+}
+
+// isYAML says whether a file is YAML by its name; an example of one is too.
+func isYAML(path string) bool {
+	ext := filepath.Ext(strings.TrimSuffix(path, ".example"))
+	return ext == ".yaml" || ext == ".yml"
 }
 
 // watched is what a file has watched, and where it keeps what is decided.
@@ -56,8 +63,8 @@ type watched struct {
 // watchedBy reads a file that is without fault once more.
 func watchedBy(path string) watched {
 	w := watched{file: path}
-	if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
-		if c, _, err := config.ReadSidecar(path); err == nil && !config.IsNode(path) {
+	if isYAML(path) {
+		if c, _, err := config.ReadSidecar(path); err == nil && config.KindOf(path) == config.KindSidecar {
 			w.groups, w.place = c.Names(), sidecar.PlaceOf(c)
 		}
 		return w

@@ -54,22 +54,33 @@ func (s *session) member(cmd *cobra.Command, file string) (member.Config, error)
 	if file == "" {
 		return member.Config{}, misuse(cmd, "--config FILE is missing")
 	}
+	return s.readMember(file, "nothing was done")
+}
+
+// readMember reads a register.yaml; what tells what was not done without it.
+func (s *session) readMember(file, what string) (member.Config, error) {
 	r, d, err := config.ReadRegister(file)
 	if err != nil {
-		return member.Config{}, &failure{exitConfig, "understudy: nothing was done", err.Error(), "Name a file that can be read.", readRegister}
+		return member.Config{}, &failure{exitConfig, "understudy: " + what, err.Error(), "Name a file that can be read.", readRegister}
 	}
 	c := memberOf(r)
 	if len(d.Faults()) == 0 {
 		d.Fault(faultsOf(c.Check()))
 	}
-	for _, f := range d.Faults() {
-		fmt.Fprint(s.err, f.Show())
+	return c, s.faultyYAML(file, d, "no member runs by it")
+}
+
+// checkRegister checks a register.yaml.
+func (s *session) checkRegister(path string) error {
+	c, err := s.readMember(path, "nothing was checked")
+	if err != nil {
+		return err
 	}
-	if n := len(d.Faults()); n > 0 {
-		fmt.Fprintf(s.err, "%s: faults: %d; nothing was done\n", file, n)
-		return c, quiet(exitConfig)
+	for _, w := range c.Warnings() {
+		fmt.Fprintf(s.err, "%s: warning: %s\n", path, w)
 	}
-	return c, nil
+	fmt.Fprintf(s.out, "%s: no fault\n", path)
+	return nil
 }
 
 func memberOf(r *config.Register) member.Config {

@@ -57,7 +57,7 @@ func TestTheRegisterSaysWhatIsWrong(t *testing.T) {
 		{[]string{"register"}, exitUsage, "--config FILE is missing"},
 		{[]string{"register", "--config", file}, exitConfig, "reached from other machines"},
 		{[]string{"register", "members", "--config", filepath.Join(dir, "gone")}, exitConfig, "gone"},
-		{[]string{"register", "add", "b", "--config", file}, exitUsage, "it takes 2 arguments"},
+		{[]string{"register", "add", "b", "--config", file}, exitUsage, "it takes NAME PEER_URL"},
 		{[]string{"register", "migrate", "--from", "etcd", "--to", "etcd", "--config", file}, exitUsage, "--from and --to"},
 	} {
 		r := runs(t, nil, c.args...)

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -92,21 +91,6 @@ func ReadNode(file string) (*NodeFile, *Document, error) {
 		return nil, nil, err
 	}
 	return node(d, root), d, nil
-}
-
-// IsNode says whether a file that can be read is a node.yaml rather than a
-// sidecar.yaml: only a node has an application or a peer.
-func IsNode(file string) bool {
-	_, root, err := load(file)
-	if err != nil || root.node == nil || root.node.Kind != yaml.MappingNode {
-		return false
-	}
-	for i := 0; i < len(root.node.Content); i += 2 {
-		if slices.Contains([]string{"app", "status", "client_connection", "data_dir"}, root.node.Content[i].Value) {
-			return true
-		}
-	}
-	return false
 }
 
 func node(d *Document, root value) *NodeFile {

@@ -64,7 +64,7 @@ func TestANodeIsReadWithItsDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if !IsNode(file) {
+	if KindOf(file) != KindNode {
 		t.Error("it is not known as a node.yaml")
 	}
 }

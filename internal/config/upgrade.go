@@ -121,20 +121,6 @@ func ReadUpgrade(file string) (*Upgrade, *Document, error) {
 	return upgrade(d, root), d, nil
 }
 
-// IsUpgrade says whether a file that can be read is an upgrade.yaml.
-func IsUpgrade(file string) bool {
-	_, root, err := load(file)
-	if err != nil || root.node == nil || root.node.Kind != yaml.MappingNode {
-		return false
-	}
-	for i := 0; i < len(root.node.Content); i += 2 {
-		if root.node.Content[i].Value == "routers" {
-			return true
-		}
-	}
-	return false
-}
-
 func upgrade(d *Document, root value) *Upgrade {
 	u := &Upgrade{
 		File: d.file, Kind: RunDocumented, StateDir: defaultStateDir + "/upgrade", SyncAge: 24 * time.Hour, Drain: 30 * time.Second,

@@ -38,7 +38,7 @@ func TestTheExampleOfAnUpgradeIsReadWhole(t *testing.T) {
 	if u.Kind != RunDocumented || u.To != "11.12.0.1" || len(u.Nodes) != 2 || len(u.Routers) != 4 || u.Timeouts.Person != 4*time.Hour || u.Schedule.RunEvery != "4 hours" || u.NoDataSync {
 		t.Errorf("got %+v", u)
 	}
-	if !IsUpgrade("../../upgrade.yaml.example") || IsNode("../../upgrade.yaml.example") {
+	if KindOf("../../upgrade.yaml.example") != KindUpgrade {
 		t.Error("it is taken for another kind of file")
 	}
 }

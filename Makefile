@@ -86,12 +86,14 @@ package: build ## bin/understudy_VERSION_ARCH.deb, which apt installs
 	$(MAKE) --no-print-directory -o build install DESTDIR="$(CURDIR)/bin/root" PREFIX=/usr >/dev/null
 	ARCH=$$($(GO) env GOARCH) DEB_VERSION=$(DEB_VERSION) $(TOOL) nfpm package --config packaging/nfpm.yaml --packager deb --target bin/
 
-install: build ## to PREFIX (/usr/local) below DESTDIR: the binary, the name failover, systemd units
+install: build ## to PREFIX (/usr/local) below DESTDIR: the binary, the name failover, systemd units, manual pages
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/understudy
 	ln -sf understudy $(DESTDIR)$(PREFIX)/bin/failover
 	install -D -m 0755 packaging/keepalived/keepalived-check $(DESTDIR)$(PREFIX)/lib/understudy/keepalived-check
 	install -D -m 0644 packaging/sysusers.d/understudy.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/understudy.conf
 	$(BIN) man --dir $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(BIN) completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/understudy
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	@for unit in packaging/systemd/*.service; do \
 		sed 's|@BINDIR@|$(PREFIX)/bin|' "$$unit" > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \

@@ -57,7 +57,13 @@ func TestExitCodesAndSentences(t *testing.T) {
 		{"probe http://a --primary-path /x", 1, "for --profile generic"},
 		{"probe http://a --page third", 1, "status, hastatus or both"},
 		{"probe http://a --timeout 0s", 1, "must be above zero"},
-		{"completion nosuch", 0, "Generate the autocompletion"},
+		{"completion nosuch", 1, `unknown command "nosuch"`},
+		{"failover nosuch", 1, `unknown command "nosuch"`},
+		{"failover sync", 1, "failover: nothing was done\n  why:  it takes HOST; 0 are given"},
+		{"upgrade report a b", 1, "it takes one RUN, and no more: b"},
+		{"demo --for -1s", 1, "is not above zero"},
+		{"node --config nosuch.yaml", 2, "Name a file that can be read"},
+		{"sidecar --config nosuch.yaml", 2, "Name a file that can be read"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -50,16 +53,33 @@ Exit codes: 0 done, 1 wrong use, 2 wrong configuration, 3 not reachable,
 4 refused because it is not safe now, 23 broken off.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(s.err)
-			_ = cmd.Help()
-			return quiet(exitUsage)
-		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
 	root.AddCommand(commands(s)...)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.SetOut(s.out) // completion keeps the one that there is
+	root.InitDefaultCompletionCmd()
+	s.heads(root)
 	return root
+}
+
+// heads has every command that only leads to others say which there are.
+func (s *session) heads(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		s.heads(sub)
+	}
+	if !cmd.HasSubCommands() || cmd.Runnable() {
+		return
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return misuse(cmd, fmt.Sprintf("unknown command %q", args[0]))
+		}
+		cmd.SetOut(s.err)
+		_ = cmd.Help()
+		return quiet(exitUsage)
+	}
 }
 
 // newCaddy is only what help shows: main hands the process to Caddy first.
@@ -78,6 +98,26 @@ func atMostOneGroup(cmd *cobra.Command, args []string) error {
 		return misuse(cmd, "more than one group is named: "+args[1])
 	}
 	return nil
+}
+
+// atMost takes one argument, or none.
+func atMost(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return misuse(cmd, fmt.Sprintf("it takes one %s, and no more: %s", name, args[1]))
+		}
+		return nil
+	}
+}
+
+// exactly takes the arguments that are named.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return misuse(cmd, fmt.Sprintf("it takes %s; %d are given", strings.Join(names, " "), len(args)))
+		}
+		return nil
+	}
 }
 
 // nothing takes no argument.

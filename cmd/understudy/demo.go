@@ -36,6 +36,9 @@ primary-crash and stays; with it, it plays that scene and ends (with --for: stay
 	cmd.Flags().StringVar(&scene, "scenario", "", "play this scene and end")
 	cmd.Flags().DurationVar(&stay, "for", 0, "end after this time")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if stay < 0 {
+			return misuse(cmd, fmt.Sprintf("--for %s is not above zero", stay))
+		}
 		play, ok := scenes[scene]
 		if scene == "" {
 			play, ok = scenes["primary-crash"], true
@@ -267,7 +270,10 @@ func (d *demo) perform(ctx context.Context, play scene, stay time.Duration, leav
 	if err := play(ctx, d); err != nil && end(ctx) == nil {
 		return &failure{exitUsage, "understudy: the scene did not go as it should", err.Error(), "Play it again; --for keeps it up to be looked at.", readCLI}
 	}
-	if !leave && ctx.Err() == nil {
+	switch {
+	case end(ctx) == context.DeadlineExceeded:
+		d.say("%s are over, and the scene is not: it wants more time (--for)", stay)
+	case !leave && ctx.Err() == nil:
 		d.say("the scene is over; all of it stays up to be tried")
 		d.watch(ctx)
 	}
@@ -280,9 +286,11 @@ func (d *demo) perform(ctx context.Context, play scene, stay time.Duration, leav
 func (d *demo) watch(ctx context.Context) {
 	last := ""
 	_ = d.client.Follow(ctx, demoGroup, func(n api.News) {
-		if line := api.StatusLine(n.Group); n.Away == nil && line != last {
+		timeless := n.Group
+		timeless.At = timeless.Since
+		if line := api.StatusLine(timeless); n.Away == nil && line != last {
 			last = line
-			d.say("%s", line)
+			d.say("%s", api.StatusLine(n.Group))
 		}
 	})
 }

@@ -44,7 +44,11 @@ func (t *tally) add(good bool, now time.Time) {
 	t.last = now
 }
 
-func (t tally) String() string {
+// text tells the count; a time without an answer may still go on.
+func (t tally) text(now time.Time) string {
+	if !t.last.IsZero() {
+		t.gap = max(t.gap, now.Sub(t.last))
+	}
 	return fmt.Sprintf("%d requests answered, %d failed, longest time without an answer %d ms", t.good, t.failed, t.gap.Milliseconds())
 }
 
@@ -107,13 +111,13 @@ func (l *load) mark() {
 func (l *load) sinceMark() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.part.String()
+	return l.part.text(time.Now())
 }
 
 func (l *load) report() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return "clients in all: " + l.total.String()
+	return "clients in all: " + l.total.text(time.Now())
 }
 
 func (l *load) stop() {

@@ -34,6 +34,15 @@ const sceneWait = 20 * time.Second
 
 // until waits until the group is as wanted, and says so.
 func (d *demo) until(ctx context.Context, what string, is func(api.Group) bool) error {
+	if err := d.await(ctx, what, is); err != nil {
+		return err
+	}
+	d.say("%s", what)
+	return nil
+}
+
+// await waits until the group is as wanted.
+func (d *demo) await(ctx context.Context, what string, is func(api.Group) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, sceneWait)
 	defer cancel()
 	var last api.Group
@@ -48,7 +57,6 @@ func (d *demo) until(ctx context.Context, what string, is func(api.Group) bool) 
 	if !is(last) {
 		return fmt.Errorf("waited in vain for this: %s; it is: %s", what, api.StatusLine(last))
 	}
-	d.say("%s", what)
 	return nil
 }
 
@@ -236,9 +244,16 @@ func promotedFirst(ctx context.Context, d *demo) error {
 	if _, err := d.nodes["core2"].client.Role(ctx, "primary", "demo"); err != nil {
 		return err
 	}
-	if err := d.until(ctx, "traffic waits: core2 was not in Standby when core1 was down, so nobody knows who has the data", decided(10)); err != nil {
+	stranded, faster := decided(10), serves("core2")
+	waits := "traffic waits: core2 was not in Standby when core1 was down, so nobody knows who has the data"
+	if err := d.await(ctx, waits, func(g api.Group) bool { return stranded(g) || faster(g) }); err != nil {
 		return err
 	}
+	if g, err := d.client.Group(ctx, demoGroup); err != nil || faster(g) {
+		d.say("traffic is on core2: this time the front was the faster one, and saw core2 in Standby after core1 was down")
+		return err
+	}
+	d.say("%s", waits)
 	d.status(ctx, api.Why)
 	if err := d.read(ctx, "core2"); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -34,11 +35,6 @@ It asks the node of this machine by its socket: --socket, else $UNDERSTUDY_NODE,
 else ` + config.NodeSocket + `.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(s.err)
-			_ = cmd.Help()
-			return quiet(exitUsage)
-		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
 	root.PersistentFlags().StringVar(&n.socket, "socket", "", "the node's socket (default $UNDERSTUDY_NODE, or "+config.NodeSocket+")")
@@ -53,6 +49,7 @@ else ` + config.NodeSocket + `.`,
 // failover runs the binary by the name of the appliance's command.
 func failover(ctx context.Context, s *session) error {
 	root := newFailover(s)
+	s.heads(root)
 	root.SetArgs(s.args)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
@@ -90,10 +87,11 @@ func judgeNode(err error) error {
 	var refused *nodeapi.Refused
 	switch {
 	case errors.As(err, &unreachable):
-		return &failure{
-			exitUnreachable, "failover: no answer from the node of this machine", unreachable.Error(),
-			"Start it (systemctl start understudy-node), or say where its socket is: --socket PATH", readFailover,
+		do := "Start it (systemctl start understudy-node), or say where its socket is: --socket PATH"
+		if errors.Is(err, fs.ErrPermission) {
+			do = mayNot
 		}
+		return &failure{exitUnreachable, "failover: no answer from the node of this machine", unreachable.Error(), do, readFailover}
 	case errors.As(err, &refused):
 		f := &failure{exitRefused, "failover: refused", refused.Why, refused.Do, readFailover}
 		if f.do == "" {

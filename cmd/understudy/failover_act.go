@@ -164,7 +164,7 @@ allows them again (EPMM guide, Table 5). It outlives a restart.`,
 }
 
 func (n *nodeAsker) ha() *cobra.Command {
-	group := command("ha", "Enable or disable High Availability", "", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
+	group := &cobra.Command{Use: "ha", Short: "Enable or disable High Availability"}
 	var mode string
 	enable := command("enable [--mode primary|secondary]", "High Availability: Enable", `Set High Availability to Enable (EPMM guide, Steps 2 and 3). The first time Mode
 is needed: primary serves, secondary watches it and takes over. A secondary
@@ -222,6 +222,9 @@ func (n *nodeAsker) resolve() *cobra.Command {
 	cmd := command("resolve --keep NODE", "Both are Active: say on each of them which one stays", `After a cut network both nodes may be Active. Give the same command on both: the
 named one begins a new epoch, the other one stands by.`, nothing, nil)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if keep == "" {
+			return misuse(cmd, "no node was named: --keep NODE")
+		}
 		d, err := n.client().Status(cmd.Context())
 		if err != nil {
 			return judgeNode(err)

@@ -14,7 +14,7 @@ func (n *nodeAsker) agents() *cobra.Command {
 	show.Long = `Show how many agents reach this node and how many its peer, for how long more
 than half have been here, and which agents are known. With Client majority more
 than half elect the Secondary.`
-	show.AddCommand(command("drop AGENT", "Forget an agent that is no more", `Forget an agent. One that is only silent is counted, and elects nobody.`, cobra.ExactArgs(1),
+	show.AddCommand(command("drop AGENT", "Forget an agent that is no more", `Forget an agent. One that is only silent is counted, and elects nobody.`, exactly("AGENT"),
 		func(cmd *cobra.Command, args []string) error {
 			if err := n.client().DropAgent(cmd.Context(), args[0]); err != nil {
 				return err

@@ -39,7 +39,7 @@ func (n *nodeAsker) status() *cobra.Command {
 func statusText(d nodeapi.Status) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-20s%s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	state := d.State.String()
 	if d.Why != "" {
@@ -129,7 +129,7 @@ func (n *nodeAsker) history() *cobra.Command {
 }
 
 func (n *nodeAsker) config() *cobra.Command {
-	group := command("config", "Show or save the settings of High Availability", "", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
+	group := &cobra.Command{Use: "config", Short: "Show or save the settings of High Availability"}
 	show := shows(n, "show", "Show every setting", "settings", func(all []nodeapi.Setting) string {
 		var b strings.Builder
 		for _, one := range all {

@@ -20,7 +20,7 @@ guide, Table 5). Only a stand-by copies.
 
 A sync is refused when the source looks as if it had lost its data: emptied,
 another file system, a tenth of all files deleted. Look there, and if that is
-right, accept it.`, cobra.ExactArgs(1), nil)
+right, accept it.`, exactly("HOST"), nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return judgeNode(n.syncNow(cmd.Context(), args[0], reason, accept))
 	}
@@ -220,7 +220,7 @@ func (n *nodeAsker) rollback() *cobra.Command {
 	cmd := command("rollback [GENERATION]", "Go back to an older generation of the copy", `Put an older generation of the copy into force, on the stand-by: the one before,
 or the one with that number. Status tells how many are kept. The next sync takes
 the peer's data again, so pause the schedule first if that is what is wrong:
-failover pause.`, cobra.MaximumNArgs(1), nil)
+failover pause.`, atMost("GENERATION"), nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var to uint64
 		if len(args) == 1 {

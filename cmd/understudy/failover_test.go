@@ -107,7 +107,7 @@ func TestTheApplianceCommandsSteerANode(t *testing.T) {
 	a.want(0, `Paused`, "pause")
 	a.want(0, `Not paused`, "unpause")
 	a.want(0, `is Active, epoch 5`, "resolve", "--keep", "core1")
-	a.want(1, `--keep NODE must be core1 or core2`, "resolve")
+	a.want(1, `--keep NODE must be core1 or core2`, "resolve", "--keep", "core9")
 	a.want(0, `(?s)PROMOTING -> ACTIVE, epoch 1:.*what may be lost: no dataset is configured.*-> ACTIVE, epoch 5`, "history")
 	a.want(0, `High Availability: Disable.`, "ha", "disable")
 }

@@ -37,7 +37,7 @@ heartbeats in the log.
 
 In task 3 the application runs on the copy and is not reachable for clients. No
 sync runs meanwhile; the next one compares everything, and older generations can
-no longer be gone back to.`, cobra.MaximumNArgs(1), nil)
+no longer be gone back to.`, atMost("TASK"), nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		all := n.validations()
 		from, to := 0, len(all)

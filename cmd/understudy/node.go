@@ -48,7 +48,7 @@ func (s *session) node(ctx context.Context, file string) error {
 		fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faulty.Remarks))
 		return quiet(exitConfig)
 	case err != nil:
-		return &failure{exitUsage, "understudy: the node did not start", err.Error(), "Remove what stands in its way, then start it again.", readNode}
+		return started("understudy: the node did not start", file, err, readNode)
 	}
 	if err := running.Run(ctx); err != nil {
 		fmt.Fprintf(s.err, "understudy: the node has ended by itself: %v\n", err)

@@ -32,16 +32,6 @@ func (s *session) administer(cmd *cobra.Command, file *string, do func(ctx conte
 	return cmd
 }
 
-// exactly takes as many arguments as there are names.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return misuse(cmd, fmt.Sprintf("it takes %d arguments (%v), not %d", len(names), names, len(args)))
-		}
-		return nil
-	}
-}
-
 func (s *session) newMembers(file *string) *cobra.Command {
 	cmd := &cobra.Command{Use: "members", Short: "Show the members of the cluster", Args: nothing}
 	return s.administer(cmd, file, func(ctx context.Context, a *member.Admin, _ []string) error {

@@ -59,7 +59,7 @@ func (s *session) sidecar(ctx context.Context, file string, start func(context.C
 		fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faulty.Remarks))
 		return quiet(exitConfig)
 	case err != nil:
-		return &failure{exitUsage, "understudy: the sidecar did not start", err.Error(), "Remove what stands in its way, then start it again.", readSidecar}
+		return started("understudy: the sidecar did not start", file, err, readSidecar)
 	}
 	running.Run(ctx, hup)
 	return nil

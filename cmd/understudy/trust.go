@@ -40,11 +40,6 @@ the other. Then test on both.
 
 On the machine of a front, --front-key names the front's key; on a host that
 steers the nodes from elsewhere, --admin-key names its key.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(s.err)
-			_ = cmd.Help()
-			return quiet(exitUsage)
-		},
 	}
 	f := cmd.PersistentFlags()
 	f.StringVar(&r.dir, "trust", remote.Dir(remote.DefaultDataDir), "the folder trust in the node's data_dir")
@@ -65,7 +60,7 @@ func newDeploySSHKey(s *session) *cobra.Command {
 		Long: `Send this node's SSH key, host keys and addresses to a trusted node, over the
 connection that proves both, and take its own. Both nodes then let one another
 in. Pairing by string does the same; this is for keys that have changed.`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly("HOST"),
 	}
 	cmd.Flags().StringVar(&r.dir, "trust", remote.Dir(remote.DefaultDataDir), "the folder trust in the node's data_dir")
 	cmd.RunE = r.with(func(cmd *cobra.Command, args []string, t *remote.Trust) error {

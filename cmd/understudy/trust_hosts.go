@@ -57,7 +57,7 @@ another.
 
 With HOST (Hostname/IP) and --ssh-key it takes the other's Local Server SSH Key
 from a file, or with - from standard input; do the same on the other host.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost("HOST"),
 	}
 	cmd.Flags().StringVar(&key, "ssh-key", "", "file with the other's Local Server SSH Key, - for standard input")
 	cmd.Flags().StringVar(&as, "as", "", "name of a host whose key does not tell it (default HOST)")
@@ -181,7 +181,7 @@ func (r *truster) printLocal(t *remote.Trust) error {
 
 func (r *truster) remove() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove HOST", Short: "Trust a host no longer, from now on", Args: cobra.ExactArgs(1),
+		Use: "remove HOST", Short: "Trust a host no longer, from now on", Args: exactly("HOST"),
 		RunE: r.with(func(_ *cobra.Command, args []string, t *remote.Trust) error {
 			h, err := t.Remove(args[0])
 			if err != nil {
@@ -199,7 +199,7 @@ func (r *truster) test() *cobra.Command {
 		Long: `Test the connection to a trusted host, by TLS and by SSH, each with its pinned key.
 HOST may be left out where only one node is trusted. Do it on both hosts: it
 tests the way from here to there.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost("HOST"),
 		RunE: r.with(func(cmd *cobra.Command, args []string, t *remote.Trust) error {
 			h, err := oneHost(t, args)
 			if err != nil {

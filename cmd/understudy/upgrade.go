@@ -56,11 +56,6 @@ maintenance the same way leads back. The other commands are those of upgrade.`)
 func (s *session) runs(name, short, long string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, Long: long,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(s.err)
-			_ = cmd.Help()
-			return quiet(exitUsage)
-		},
 	}
 }
 

@@ -38,7 +38,7 @@ func (u *upgrader) record(args []string, unfinished bool) (*upgrade.Record, erro
 func (u *upgrader) goOn() *cobra.Command {
 	var attend bool
 	cmd := &cobra.Command{
-		Use: "continue [RUN]", Short: "Go on with an interrupted run, at the same place", Args: atMostOneGroup,
+		Use: "continue [RUN]", Short: "Go on with an interrupted run, at the same place", Args: atMost("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			release, err := upgrade.Store{Dir: u.dir}.Claim()
 			if err != nil {
@@ -61,7 +61,7 @@ func (u *upgrader) goOn() *cobra.Command {
 func (u *upgrader) approve() *cobra.Command {
 	var step string
 	cmd := &cobra.Command{
-		Use: "approve [RUN] --reason TEXT", Short: "Answer what a run asks, and go on", Args: atMostOneGroup,
+		Use: "approve [RUN] --reason TEXT", Short: "Answer what a run asks, and go on", Args: atMost("RUN"),
 		Long: `Answer what a run asks: let it go through a gate, or say that a step that a
 person does is done. If no process works at the run, this one goes on with it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -109,7 +109,7 @@ func known(p upgrade.Plan, name string) bool {
 func (u *upgrader) abort() *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "abort [RUN] --reason TEXT", Short: "Undo a run, the newest step first", Args: atMostOneGroup,
+		Use: "abort [RUN] --reason TEXT", Short: "Undo a run, the newest step first", Args: atMost("RUN"),
 		Long: `Say what is undone, then undo it, the newest step first. After the point of no
 return it is refused: then the only way is forward.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -150,7 +150,7 @@ return it is refused: then the only way is forward.`,
 // undo takes the newest step back, and leaves the run there.
 func (u *upgrader) undo() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "undo [RUN] --reason TEXT", Short: "Undo the newest step of a stopped run, and leave it there", Args: atMostOneGroup,
+		Use: "undo [RUN] --reason TEXT", Short: "Undo the newest step of a stopped run, and leave it there", Args: atMost("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := u.wantReason(cmd); err != nil {
 				return err
@@ -179,7 +179,7 @@ func (u *upgrader) undo() *cobra.Command {
 // unlock gives a run up as it is.
 func (u *upgrader) unlock() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "unlock [RUN] --reason TEXT", Short: "Give a dead run up as it is, and free its locks", Args: atMostOneGroup,
+		Use: "unlock [RUN] --reason TEXT", Short: "Give a dead run up as it is, and free its locks", Args: atMost("RUN"),
 		Long: `Give a run up as it is. The nodes' locks are freed; what the run holds stays held
 until a person releases it. Use it only for a run that can neither be continued
 nor aborted.`,

@@ -17,7 +17,7 @@ import (
 // status tells where a run stands.
 func (u *upgrader) status() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status [RUN]", Short: "Where a run stands, and what it waits for", Args: atMostOneGroup,
+		Use: "status [RUN]", Short: "Where a run stands, and what it waits for", Args: atMost("RUN"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := u.record(args, false)
 			if err != nil {
@@ -39,7 +39,7 @@ func (u *upgrader) status() *cobra.Command {
 func (u *upgrader) report() *cobra.Command {
 	var format, out string
 	cmd := &cobra.Command{
-		Use: "report [RUN] [--format text|json|html] [-o FILE]", Short: "The report of a run, for the change ticket", Args: atMostOneGroup,
+		Use: "report [RUN] [--format text|json|html] [-o FILE]", Short: "The report of a run, for the change ticket", Args: atMost("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := u.record(args, false)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -22,6 +23,9 @@ const (
 	exitRefused     = 4
 	exitAborted     = 23
 )
+
+// mayNot is what to do about a socket that somebody else may ask.
+const mayNot = "Ask as root, or as a member of the socket's Unix group (usermod -aG understudy NAME)"
 
 const readCLI = "docs/reference/cli.md"
 
@@ -41,7 +45,11 @@ func (q quiet) Error() string { return fmt.Sprintf("exit code %d", int(q)) }
 
 // misuse is the failure of a command that was called in a wrong way.
 func misuse(cmd *cobra.Command, why string) error {
-	return &failure{exitUsage, "understudy: nothing was done", why, "See: " + cmd.CommandPath() + " --help", readCLI}
+	name, read := "understudy", readCLI
+	if strings.Contains(cmd.CommandPath(), "failover") {
+		name, read = "failover", readFailover
+	}
+	return &failure{exitUsage, name + ": nothing was done", why, "See: " + cmd.CommandPath() + " --help", read}
 }
 
 // tell says an error to people and gives its exit code.
@@ -78,10 +86,11 @@ func (s *session) judge(err error) *failure {
 	case errors.As(err, &refusal):
 		return &failure{exitRefused, refusal.What, refusal.Why, refusal.Do, refusal.Read}
 	case errors.As(err, &unreachable):
-		return &failure{
-			exitUnreachable, "understudy: no answer from " + unreachable.At, unreachable.Err.Error(),
-			"Start the front or the sidecar there, or say where it is: --api SOCKET-OR-URL", readCLI,
+		do := "Start the front or the sidecar there, or say where it is: --api SOCKET-OR-URL"
+		if errors.Is(err, fs.ErrPermission) {
+			do = mayNot
 		}
+		return &failure{exitUnreachable, "understudy: no answer from " + unreachable.At, unreachable.Err.Error(), do, readCLI}
 	case errors.As(err, &unknown):
 		return &failure{
 			exitUsage, "understudy: nothing was done", fmt.Sprintf("there is no group %q", unknown.Name),
@@ -104,6 +113,16 @@ func faultFailure(f *api.Fault) *failure {
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line
+}
+
+// started gives the failure of a process that did not start: of a file that
+// cannot be read, or of what stands in its way.
+func started(what, file string, err error, doc string) error {
+	var unread *fs.PathError
+	if errors.As(err, &unread) && unread.Path == file {
+		return &failure{exitConfig, what, err.Error(), "Name a file that can be read.", doc}
+	}
+	return &failure{exitUsage, what, err.Error(), "Remove what stands in its way, then start it again.", doc}
 }
 
 // printJSON writes a document for programs.

@@ -48,6 +48,28 @@ func TestInstallPutsTheBinaryAndTheUnits(t *testing.T) {
 	}
 }
 
+// A trusted node calls the user of the package over SSH: sshd needs a shell to
+// start the forced command, and takes no key from a home that a group can write
+// to, such as that of people who may use the socket.
+func TestATrustedNodeCanCallTheUserOfThePackage(t *testing.T) {
+	t.Parallel()
+	prefix := installed(t)
+	var user []string
+	for line := range strings.Lines(read(t, filepath.Join(prefix, "lib", "sysusers.d", "understudy.conf"))) {
+		if strings.HasPrefix(line, "u ") {
+			user = strings.Fields(line)
+		}
+	}
+	home, shell := user[len(user)-2], user[len(user)-1]
+	if shell != "/bin/sh" {
+		t.Errorf("its shell is %q", shell)
+	}
+	unit := read(t, filepath.Join(prefix, "lib", "systemd", "system", "understudy-node.service"))
+	if !strings.Contains(unit, "\nStateDirectory="+filepath.Base(home)+"\nStateDirectoryMode=2750\n") {
+		t.Errorf("%s is not the state directory, or a group can write to it:\n%s", home, unit)
+	}
+}
+
 func units(t *testing.T, prefix string) []string {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join(prefix, "lib", "systemd", "system", "*.service"))

@@ -226,3 +226,27 @@ func TestGenerationsThatTheApplicationMayHaveWrittenToAreGivenUp(t *testing.T) {
 	}
 	equalTrees(t, d.source.tree, d.sink.tree)
 }
+
+// What a file that goes makes rsync say is no failure; what else it says is one.
+func TestAFileThatGoesUnderRsyncIsNoFailure(t *testing.T) {
+	t.Parallel()
+	const acl = "rsync: [sender] get_acl: sys_acl_get_file(./n268, ACL_TYPE_ACCESS): No such file or directory (2)\n"
+	const end = "rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1338) [sender=3.5.0]\n"
+	for _, tt := range []struct {
+		code int
+		said string
+		want bool
+	}{
+		{24, "file has vanished: \"/srv/app/a\"\nrsync warning: some files vanished before they could be transferred (code 24) at main.c(1338) [sender=3.5.0]\n", true},
+		{23, acl + end, true},
+		{23, "file has vanished: \"/srv/app/a\"\n" + acl + end, true},
+		{23, "rsync: [sender] send_files failed to open \"/srv/app/a\": Permission denied (13)\n" + end, false},
+		{23, acl + "rsync: [sender] send_files failed to open \"/srv/app/a\": Permission denied (13)\n" + end, false},
+		{23, "", false},
+		{12, acl, false},
+	} {
+		if got := errors.Is(ended(tt.code, tt.said, errors.New("exit status")), errVanished); got != tt.want {
+			t.Errorf("code %d and %q: vanished %v, want %v", tt.code, tt.said, got, tt.want)
+		}
+	}
+}

@@ -132,7 +132,7 @@ func ended(code int, said string, err error) error {
 	switch {
 	case strings.Contains(said, "No space left on device"), strings.Contains(said, "Disk quota exceeded"):
 		return &fullDisk{first}
-	case code == 24:
+	case code == 24, code == 23 && onlyVanished(said):
 		return errVanished
 	case code == 11:
 		return fmt.Errorf("rsync cannot read or write: %s", first)
@@ -144,6 +144,24 @@ func ended(code int, said string, err error) error {
 		return fmt.Errorf("rsync: %w", err)
 	}
 	return fmt.Errorf("rsync: %s", first)
+}
+
+// onlyVanished says whether all that rsync complains of are files that were gone
+// when it came to them: if one goes before its access list is read, that is an
+// error like any other to rsync. What arrived is compared with the source in any
+// case.
+func onlyVanished(said string) bool {
+	gone := false
+	for line := range strings.Lines(said) {
+		switch line = strings.TrimRight(line, "\r\n"); {
+		case strings.HasPrefix(line, "file has vanished: "), strings.HasSuffix(line, ": No such file or directory (2)"):
+			gone = true
+		case line == "", strings.HasPrefix(line, "rsync error: "), strings.HasPrefix(line, "rsync warning: "):
+		default:
+			return false
+		}
+	}
+	return gone
 }
 
 // firstLine gives the first thing that a program said, for people.

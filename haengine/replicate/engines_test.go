@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // an engine is a kind of database, as an application sees it on both nodes.
@@ -19,6 +21,25 @@ type engine struct {
 	put          func(t *testing.T, id int, name string) // a device, at the source
 	drop         func(t *testing.T, from int)            // those from an id on
 	devices      func(t *testing.T, at Dataset) string   // count and a digest of all
+}
+
+// offerOf gives what a source offers.
+func offerOf(t *testing.T, source Dataset) Offer {
+	t.Helper()
+	o, err := source.Offer(t.Context(), t.TempDir())
+	must(t, err)
+	return o
+}
+
+// take lets a sink take an offer as a generation, up to the switch.
+func take(t *testing.T, sink Dataset, o Offer, generation uint64) Change {
+	t.Helper()
+	p, err := sink.Prepare(t.Context(), Staged{Generation: generation, Dir: o.Tree, Offer: o, Source: "core1"})
+	must(t, err)
+	if diff := cmp.Diff(o.Counts, p.Counts); diff != "" {
+		t.Errorf("counts differ (-offered +prepared):\n%s", diff)
+	}
+	return Change{Dataset: "db", Generation: generation, Data: p.Data}
 }
 
 // engines gives one of each kind, with 150 devices at the source.

@@ -18,23 +18,6 @@ import (
 
 var _ Dataset = (*MariaDB)(nil)
 
-func mariaOffer(t *testing.T, source *MariaDB) Offer {
-	t.Helper()
-	o, err := source.Offer(t.Context(), t.TempDir())
-	must(t, err)
-	return o
-}
-
-func mariaTake(t *testing.T, sink *MariaDB, o Offer, generation uint64) Change {
-	t.Helper()
-	p, err := sink.Prepare(t.Context(), Staged{Generation: generation, Dir: o.Tree, Offer: o, Source: "core1"})
-	must(t, err)
-	if diff := cmp.Diff(o.Counts, p.Counts); diff != "" {
-		t.Errorf("counts differ (-offered +prepared):\n%s", diff)
-	}
-	return Change{Dataset: "db", Generation: generation, Data: p.Data}
-}
-
 func mariaRows(t *testing.T, m *MariaDB, want string) {
 	t.Helper()
 	if got := mariaText(t, m, "SELECT COUNT(*) FROM devices"); got != want {
@@ -76,7 +59,7 @@ var mariaDefinitions = []string{
 func TestMariaDBACopyHasEverything(t *testing.T) {
 	t.Parallel()
 	source, sink := mariaPair(t, mariaEverything...)
-	o := mariaOffer(t, source)
+	o := offerOf(t, source)
 	want := map[string]int64{"devices": 3, "users": 2, "odd `name(": 2, "empty": 0}
 	if diff := cmp.Diff(want, o.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
@@ -96,7 +79,7 @@ func TestMariaDBACopyHasEverything(t *testing.T) {
 			}
 		}
 	}
-	must(t, sink.Switch(t.Context(), mariaTake(t, sink, o, 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1)))
 	check(sink)
 	mariaRun(t, sink, "INSERT INTO devices (name) VALUES ('next')")
 	if got := mariaText(t, sink, "SELECT id, name FROM devices ORDER BY id DESC LIMIT 1"); got != "4|next!ü?" {
@@ -105,7 +88,7 @@ func TestMariaDBACopyHasEverything(t *testing.T) {
 
 	// There and back once more, over tables of the same names.
 	mariaRun(t, source, "SET SESSION foreign_key_checks = 1", "DROP VIEW b_sum", "DROP TRIGGER trg1", "DELETE FROM devices WHERE id = 2", "ALTER DATABASE COLLATE latin1_bin")
-	second := mariaTake(t, sink, mariaOffer(t, source), 2)
+	second := take(t, sink, offerOf(t, source), 2)
 	must(t, sink.Switch(t.Context(), second))
 	if got := mariaText(t, sink, "SELECT GROUP_CONCAT(TRIGGER_NAME) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"); got != "trg2" {
 		t.Errorf("triggers %s", got)
@@ -125,7 +108,7 @@ func TestMariaDBACopyHasEverything(t *testing.T) {
 func TestMariaDBNothingChangedIsTheSameDigest(t *testing.T) {
 	t.Parallel()
 	source, _ := mariaPair(t, append(mariaEverything, "INSERT INTO empty SELECT seq FROM seq_1_to_3000")...)
-	first, second := mariaOffer(t, source), mariaOffer(t, source)
+	first, second := offerOf(t, source), offerOf(t, source)
 	if first.Digest != second.Digest || first.Digest == "" {
 		t.Errorf("digests %q and %q of the same database", first.Digest, second.Digest)
 	}
@@ -133,9 +116,9 @@ func TestMariaDBNothingChangedIsTheSameDigest(t *testing.T) {
 		"UPDATE users SET d = 3 WHERE id = 1", "CREATE OR REPLACE VIEW z_few AS SELECT * FROM devices WHERE id < 4", "DROP TRIGGER trg1", "ALTER TABLE users ADD x INT",
 		"CREATE OR REPLACE PROCEDURE p() SELECT 2",
 	} {
-		before := mariaOffer(t, source)
+		before := offerOf(t, source)
 		mariaRun(t, source, s)
-		if before.Digest == mariaOffer(t, source).Digest {
+		if before.Digest == offerOf(t, source).Digest {
 			t.Errorf("%s leaves the digest as it was", s)
 		}
 	}
@@ -164,26 +147,26 @@ func TestMariaDBDumpAndCountsAreOfOneMoment(t *testing.T) {
 		})
 	}()
 	<-moving
-	o := mariaOffer(t, source)
+	o := offerOf(t, source)
 	cancel()
 	must(t, <-ended)
 	if sum := o.Counts["a"] + o.Counts["z"]; sum != 20000 || o.Counts["z"] == 0 {
 		t.Errorf("a and z have %d and %d rows, which makes %d", o.Counts["a"], o.Counts["z"], sum)
 	}
-	must(t, sink.Switch(t.Context(), mariaTake(t, sink, o, 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1)))
 }
 
 func TestMariaDBASwitchMayBeDoneTwiceAndUndone(t *testing.T) {
 	t.Parallel()
 	source, sink := mariaPair(t, mariaDevices, mariaFill, "CREATE TRIGGER trg BEFORE INSERT ON devices FOR EACH ROW SET NEW.name = '!'")
 	mariaRun(t, sink, "CREATE DATABASE "+sink.Database, "USE "+sink.Database, "CREATE TABLE devices (mine INT)", "CREATE VIEW mine AS SELECT * FROM devices")
-	first := mariaTake(t, sink, mariaOffer(t, source), 1)
+	first := take(t, sink, offerOf(t, source), 1)
 	mariaRows(t, sink, "0")
 	must(t, sink.Switch(t.Context(), first))
 	must(t, sink.Switch(t.Context(), first))
 	mariaRows(t, sink, "2000")
 	mariaRun(t, source, "DELETE FROM devices WHERE id > 1900")
-	second := mariaTake(t, sink, mariaOffer(t, source), 2)
+	second := take(t, sink, offerOf(t, source), 2)
 	must(t, sink.Switch(t.Context(), second))
 	mariaRows(t, sink, "1900")
 	must(t, sink.Back(t.Context(), second))
@@ -216,9 +199,9 @@ func TestMariaDBASwitchMayBeDoneTwiceAndUndone(t *testing.T) {
 func TestMariaDBASwitchThatIsCutOffAnywhereIsRolledForward(t *testing.T) {
 	t.Parallel()
 	source, sink := mariaPair(t, mariaEverything...)
-	must(t, sink.Switch(t.Context(), mariaTake(t, sink, mariaOffer(t, source), 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, offerOf(t, source), 1)))
 	mariaRun(t, source, "DELETE FROM users WHERE id = 2")
-	second := mariaTake(t, sink, mariaOffer(t, source), 2)
+	second := take(t, sink, offerOf(t, source), 2)
 	things := "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()), (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()), (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE())"
 	want := func(when, rows string) {
 		t.Helper()
@@ -282,8 +265,8 @@ func (e *ending) Err() error {
 func TestMariaDBASwitchThatFailsLeavesTriggersAndViews(t *testing.T) {
 	t.Parallel()
 	source, sink := mariaPair(t, mariaDevices, mariaFill, "CREATE TRIGGER trg BEFORE INSERT ON devices FOR EACH ROW SET NEW.name = '!'", "CREATE VIEW few AS SELECT * FROM devices WHERE id < 5")
-	must(t, sink.Switch(t.Context(), mariaTake(t, sink, mariaOffer(t, source), 1)))
-	second := mariaTake(t, sink, mariaOffer(t, source), 2)
+	must(t, sink.Switch(t.Context(), take(t, sink, offerOf(t, source), 1)))
+	second := take(t, sink, offerOf(t, source), 2)
 
 	// A session of another database that keeps a table in use is not found among
 	// those of this one.
@@ -388,7 +371,7 @@ func TestMariaDBWhatCannotBeRestoredIsRefused(t *testing.T) {
 			return bytes.Replace(f, []byte(`"kind":"VIEW"`), []byte(`"kind":"TABLE"`), 1), d
 		}, "does not know"},
 	} {
-		o := mariaOffer(t, source)
+		o := offerOf(t, source)
 		at := func(name string) string { return filepath.Join(o.Tree, name) }
 		facts, err := os.ReadFile(at(factsFile))
 		must(t, err)
@@ -429,7 +412,7 @@ func TestMariaDBWhatCannotBeRestoredIsRefused(t *testing.T) {
 func TestMariaDBEventsAreNotRestoredWhereTheyWouldRun(t *testing.T) {
 	t.Parallel()
 	source, sink := mariaPair(t, mariaDevices, "CREATE EVENT ev ON SCHEDULE EVERY 1 DAY DO DELETE FROM devices")
-	o := mariaOffer(t, source)
+	o := offerOf(t, source)
 	err := sink.with(t.Context(), func(conn *sql.Conn) error {
 		f := mariaFacts{Series: strings.Join(strings.Split(strings.TrimPrefix(o.Server, "MariaDB "), ".")[:2], ".")}
 		f.Objects = []object{{Kind: kindEvent}}
@@ -441,7 +424,7 @@ func TestMariaDBEventsAreNotRestoredWhereTheyWouldRun(t *testing.T) {
 		return exec1(t.Context(), conn, "SET GLOBAL event_scheduler = OFF")
 	})
 	must(t, err)
-	must(t, sink.Switch(t.Context(), mariaTake(t, sink, o, 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1)))
 }
 
 func TestMariaDBRowsAreCountedInADump(t *testing.T) {

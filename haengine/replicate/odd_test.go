@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// accessList is user::rw-, user:1:r--, group::r--, mask::r--, other::r--.
+var accessList = []byte{2, 0, 0, 0, 1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff}
+
 // oddities fills a tree with what copies get wrong.
 func oddities(t testing.TB, tree string) {
 	t.Helper()
@@ -33,9 +36,7 @@ func oddities(t testing.TB, tree string) {
 	must(t, os.Mkdir(at("nobody's"), 0o111))
 	must(t, unix.Setxattr(at("plain"), "user.colour", []byte("red\x00blue"), 0))
 	must(t, unix.Setxattr(at("d"), "user.colour", []byte("green"), 0))
-	// An access list: user::rw-, user:1:r--, group::r--, mask::r--, other::r--.
-	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff}
-	must(t, unix.Setxattr(at("-rf"), "system.posix_acl_access", acl, 0))
+	must(t, unix.Setxattr(at("-rf"), "system.posix_acl_access", accessList, 0))
 	must(t, os.Chtimes(at(" leading"), time.Time{}, time.Date(1971, 2, 3, 4, 5, 6, 7, time.UTC)))
 	if os.Geteuid() == 0 {
 		must(t, os.Lchown(at("d/e/f/g"), 12345, 54321))

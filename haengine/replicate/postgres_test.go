@@ -22,24 +22,6 @@ import (
 
 var _ Dataset = (*Postgres)(nil)
 
-func pgOffer(t *testing.T, source *Postgres) Offer {
-	t.Helper()
-	o, err := source.Offer(t.Context(), t.TempDir())
-	must(t, err)
-	return o
-}
-
-// pgTake lets the sink take an offer, up to the switch.
-func pgTake(t *testing.T, sink *Postgres, o Offer, generation uint64) Change {
-	t.Helper()
-	p, err := sink.Prepare(t.Context(), Staged{Generation: generation, Dir: o.Tree, Offer: o, Source: "core1"})
-	must(t, err)
-	if diff := cmp.Diff(o.Counts, p.Counts); diff != "" {
-		t.Errorf("counts differ (-offered +prepared):\n%s", diff)
-	}
-	return Change{Dataset: "db", Generation: generation, Data: p.Data}
-}
-
 const pgDevices = "CREATE TABLE devices (id bigserial PRIMARY KEY, name text NOT NULL); INSERT INTO devices (name) SELECT 'device ' || n FROM generate_series(1, 2000) n"
 
 func TestPostgresACopyHasEverything(t *testing.T) {
@@ -74,7 +56,7 @@ func TestPostgresACopyHasEverything(t *testing.T) {
 		`ALTER ROLE "odd ""role" IN DATABASE `+source.Database+` SET datestyle = 'ISO, DMY'`,
 		"REVOKE CONNECT ON DATABASE "+source.Database+" FROM PUBLIC", "GRANT CONNECT, TEMPORARY ON DATABASE "+source.Database+` TO "odd ""role" WITH GRANT OPTION`,
 		"COMMENT ON DATABASE "+source.Database+` IS 'it''s \ here'`, "ALTER DATABASE "+source.Database+" CONNECTION LIMIT 17")
-	o := pgOffer(t, source)
+	o := offerOf(t, source)
 	want := map[string]int64{"public.devices": 2000, "public.users": 2, `odd " schema.odd.table`: 1, "public.parts_a": 1, "public.cache": 1, "large objects": 1}
 	if diff := cmp.Diff(want, o.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
@@ -82,7 +64,7 @@ func TestPostgresACopyHasEverything(t *testing.T) {
 	if !strings.HasPrefix(o.Server, "PostgreSQL 1") {
 		t.Errorf("the server is %q", o.Server)
 	}
-	must(t, sink.Switch(t.Context(), pgTake(t, sink, o, 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1)))
 	for _, query := range []string{
 		"SELECT count(*) FROM few", "SELECT n FROM many", "SELECT md5(string_agg(d::text, ',' ORDER BY id)) FROM devices d",
 		`SELECT md5(k) || encode(b, 'hex') FROM "odd "" schema"."odd.table"`, "SELECT last_value FROM tickets", "SELECT last_value FROM devices_id_seq",
@@ -113,7 +95,7 @@ func TestPostgresOnlyTheFilesOfChangedTablesDiffer(t *testing.T) {
 		statements = append(statements, fmt.Sprintf("CREATE TABLE t%d (id int PRIMARY KEY, v text); INSERT INTO t%d SELECT i, md5(i::text) FROM generate_series(1, 500) i", n, n))
 	}
 	source, _ := pgPair(t, statements...)
-	first, second := pgOffer(t, source), pgOffer(t, source)
+	first, second := offerOf(t, source), offerOf(t, source)
 	if first.Digest != second.Digest || first.Digest == "" {
 		t.Errorf("digests %q and %q of the same database", first.Digest, second.Digest)
 	}
@@ -121,7 +103,7 @@ func TestPostgresOnlyTheFilesOfChangedTablesDiffer(t *testing.T) {
 		t.Errorf("two dumps of the same differ:\n%s", diff)
 	}
 	pgRun(t, source, source.Database, "UPDATE t7 SET v = 'changed' WHERE id <= 10")
-	third := pgOffer(t, source)
+	third := offerOf(t, source)
 	if first.Digest == third.Digest {
 		t.Error("ten changed rows leave the digest as it was")
 	}
@@ -145,9 +127,9 @@ func TestPostgresOnlyTheFilesOfChangedTablesDiffer(t *testing.T) {
 		"ALTER TABLE t3 ALTER v SET DEFAULT 'x'", "CREATE VIEW v AS SELECT 1", "CREATE OR REPLACE VIEW v AS SELECT 2",
 		"COMMENT ON TABLE t4 IS 'y'", "CREATE INDEX ON t5 (v)", "ALTER DATABASE " + source.Database + " SET work_mem = '6MB'",
 	} {
-		before := pgOffer(t, source)
+		before := offerOf(t, source)
 		pgRun(t, source, source.Database, s)
-		if before.Digest == pgOffer(t, source).Digest {
+		if before.Digest == offerOf(t, source).Digest {
 			t.Errorf("%s leaves the digest as it was", s)
 		}
 	}
@@ -189,13 +171,13 @@ func TestPostgresDumpAndCountsAreOfOneMoment(t *testing.T) {
 		})
 	}()
 	<-moving
-	o := pgOffer(t, source)
+	o := offerOf(t, source)
 	cancel()
 	must(t, <-ended)
 	if sum := o.Counts["public.a"] + o.Counts["public.b"]; sum != 20000 || o.Counts["public.b"] == 0 {
 		t.Errorf("a and b have %d and %d rows, which makes %d", o.Counts["public.a"], o.Counts["public.b"], sum)
 	}
-	must(t, sink.Switch(t.Context(), pgTake(t, sink, o, 1))) // its counts are those of the dump
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1))) // its counts are those of the dump
 }
 
 func pgRows(t *testing.T, p *Postgres, want string) {
@@ -208,12 +190,12 @@ func pgRows(t *testing.T, p *Postgres, want string) {
 func TestPostgresASwitchMayBeDoneTwiceAndUndone(t *testing.T) {
 	t.Parallel()
 	source, sink := pgPair(t, pgDevices)
-	first := pgTake(t, sink, pgOffer(t, source), 1)
+	first := take(t, sink, offerOf(t, source), 1)
 	must(t, sink.Switch(t.Context(), first))
 	must(t, sink.Switch(t.Context(), first))
 	pgRows(t, sink, "2000")
 	pgRun(t, source, source.Database, "DELETE FROM devices WHERE id > 1900")
-	second := pgTake(t, sink, pgOffer(t, source), 2)
+	second := take(t, sink, offerOf(t, source), 2)
 	pgRows(t, sink, "2000")
 	must(t, sink.Switch(t.Context(), second))
 	must(t, sink.Switch(t.Context(), second))
@@ -258,9 +240,9 @@ func (b *blow) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) 
 func TestPostgresASwitchThatIsCutOffAnywhereIsRolledForward(t *testing.T) {
 	t.Parallel()
 	source, sink := pgPair(t, pgDevices)
-	must(t, sink.Switch(t.Context(), pgTake(t, sink, pgOffer(t, source), 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, offerOf(t, source), 1)))
 	pgRun(t, source, source.Database, "DELETE FROM devices WHERE id > 1000")
-	second := pgTake(t, sink, pgOffer(t, source), 2)
+	second := take(t, sink, offerOf(t, source), 2)
 	for n := 1; ; n++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		cut := *sink
@@ -286,7 +268,7 @@ func TestPostgresASwitchThatIsCutOffAnywhereIsRolledForward(t *testing.T) {
 func TestPostgresARestoreThatIsCutOffLeavesNothing(t *testing.T) {
 	t.Parallel()
 	source, sink := pgPair(t, pgDevices)
-	o := pgOffer(t, source)
+	o := offerOf(t, source)
 	step := 3
 	if os.Getenv("UNDERSTUDY_SOAK") != "" {
 		step = 1
@@ -314,9 +296,9 @@ func TestPostgresARestoreThatIsCutOffLeavesNothing(t *testing.T) {
 func TestPostgresSessionsAreEndedAndOneThatStaysFailsTheSwitch(t *testing.T) {
 	t.Parallel()
 	source, sink := pgPair(t, pgDevices)
-	must(t, sink.Switch(t.Context(), pgTake(t, sink, pgOffer(t, source), 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, offerOf(t, source), 1)))
 	pgRun(t, source, source.Database, "DELETE FROM devices WHERE id > 1000")
-	second := pgTake(t, sink, pgOffer(t, source), 2)
+	second := take(t, sink, offerOf(t, source), 2)
 
 	// One that cannot hear that it is ended.
 	deaf, err := sink.connect(t.Context(), sink.Database)
@@ -345,8 +327,8 @@ func TestPostgresSessionsAreEndedAndOneThatStaysFailsTheSwitch(t *testing.T) {
 func TestPostgresAPreparedTransactionFailsTheSwitchAndItIsSaid(t *testing.T) {
 	t.Parallel()
 	source, sink := pgPair(t, pgDevices)
-	must(t, sink.Switch(t.Context(), pgTake(t, sink, pgOffer(t, source), 1)))
-	second := pgTake(t, sink, pgOffer(t, source), 2)
+	must(t, sink.Switch(t.Context(), take(t, sink, offerOf(t, source), 1)))
+	second := take(t, sink, offerOf(t, source), 2)
 	id := "two-phase " + sink.Database
 	pgRun(t, sink, sink.Database, "BEGIN; DELETE FROM public.devices; PREPARE TRANSACTION '"+id+"'")
 	wantError(t, sink.Switch(t.Context(), second), "There is 1 prepared transaction")
@@ -358,8 +340,8 @@ func TestPostgresAPreparedTransactionFailsTheSwitchAndItIsSaid(t *testing.T) {
 func TestPostgresADatabaseThatSomebodyRenamedIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	source, sink := pgPair(t, pgDevices)
-	must(t, sink.Switch(t.Context(), pgTake(t, sink, pgOffer(t, source), 1)))
-	second := pgTake(t, sink, pgOffer(t, source), 2)
+	must(t, sink.Switch(t.Context(), take(t, sink, offerOf(t, source), 1)))
+	second := take(t, sink, offerOf(t, source), 2)
 	pgRun(t, sink, pgMaintenance, "ALTER DATABASE "+sink.Database+" RENAME TO "+sink.Database+"_mine", "CREATE DATABASE "+sink.Database)
 	wantError(t, sink.Switch(t.Context(), second), "somebody has renamed or made it")
 }
@@ -389,7 +371,7 @@ func TestPostgresWhatCannotBeRestoredIsRefused(t *testing.T) {
 			must(t, os.WriteFile(files[0], []byte("1\tone\n2\n"), 0o600))
 		}, `missing data for column \"name\"`},
 	} {
-		o := pgOffer(t, source)
+		o := offerOf(t, source)
 		tt.harm(&o)
 		_, err := sink.Prepare(t.Context(), Staged{Generation: 1, Dir: o.Tree, Offer: o, Source: "core1"})
 		t.Log(name, err)

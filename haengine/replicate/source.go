@@ -149,23 +149,9 @@ func (v *serving) say(r reply) {
 
 // answer does what is asked, and says that it lives meanwhile.
 func (v *serving) answer(ctx context.Context, q request) {
-	done := make(chan struct{})
-	var ticking sync.WaitGroup
-	ticking.Go(func() {
-		tick := time.NewTicker(alive)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				v.say(reply{Alive: true})
-			}
-		}
-	})
+	end := every(alive, func() { v.say(reply{Alive: true}) })
 	answer, err := v.do(ctx, q)
-	close(done)
-	ticking.Wait()
+	end()
 	var no *Refused
 	switch {
 	case errors.As(err, &no):

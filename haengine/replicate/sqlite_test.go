@@ -67,17 +67,6 @@ func liteOffer(t *testing.T, folder string) (Offer, error) {
 	return lite(t, folder).Offer(t.Context(), t.TempDir())
 }
 
-// liteTake lets a sink take an offer as a generation, up to the switch.
-func liteTake(t *testing.T, sink *SQLite, o Offer, generation uint64) Change {
-	t.Helper()
-	p, err := sink.Prepare(t.Context(), Staged{Generation: generation, Dir: o.Tree, Offer: o})
-	must(t, err)
-	if diff := cmp.Diff(o.Counts, p.Counts); diff != "" {
-		t.Errorf("counts differ (-offered +prepared):\n%s", diff)
-	}
-	return Change{Generation: generation, Data: p.Data}
-}
-
 const devices = `CREATE TABLE devices (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 	WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
 	INSERT INTO devices SELECT i, 'device ' || i FROM n`
@@ -269,7 +258,7 @@ func TestSQLiteTheWALOfTheDatabaseBeforeIsNotAppliedToTheNewOne(t *testing.T) {
 	must(t, err)
 	live := crashed()
 	sink := lite(t, live)
-	must(t, sink.Switch(t.Context(), liteTake(t, sink, o, 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1)))
 	if got := names(live); got != "new" {
 		t.Errorf("the names are %q, want new", got)
 	}
@@ -293,7 +282,7 @@ func TestSQLiteASwitchMayBeDoneTwiceAndUndone(t *testing.T) {
 	for generation := range uint64(2) {
 		o, err := liteOffer(t, source)
 		must(t, err)
-		c := liteTake(t, sink, o, generation+1)
+		c := take(t, sink, o, generation+1)
 		must(t, sink.Switch(t.Context(), c))
 		must(t, sink.Switch(t.Context(), c))
 		changes = append(changes, c)
@@ -347,7 +336,7 @@ func TestSQLiteTheNewDatabaseHasOwnerAndModeOfTheOneBefore(t *testing.T) {
 	must(t, os.Chown(filepath.Join(live, "app.db"), 56, 78))
 	must(t, os.Chmod(filepath.Join(live, "app.db"), 0o664))
 	sink := lite(t, live)
-	must(t, sink.Switch(t.Context(), liteTake(t, sink, o, 1)))
+	must(t, sink.Switch(t.Context(), take(t, sink, o, 1)))
 	got := map[string]string{}
 	for _, path := range []string{live, filepath.Join(live, "app.db")} {
 		info, err := os.Stat(path)

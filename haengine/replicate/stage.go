@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/statefile"
@@ -27,7 +26,7 @@ func (p *part) stage(ctx context.Context, contents bool) error {
 	if err := p.makeStaging(); err != nil {
 		return err
 	}
-	defer p.flush()()
+	defer every(flushEvery, func() { _ = syncTree(p.dir) })() // what fails here fails again before the commit
 	for round := 1; ; round++ {
 		if err := p.task(ctx, "transfer", p.Name, func(ctx context.Context) (string, error) { return p.transfer(ctx, contents) }); err != nil {
 			return err
@@ -50,28 +49,6 @@ func (p *part) stage(ctx context.Context, contents bool) error {
 // flushEvery is how often what arrives is written to the disk, so that little is
 // left to wait for before the commit.
 const flushEvery = 250 * time.Millisecond
-
-// flush does that until it is told to end.
-func (p *part) flush() (end func()) {
-	done := make(chan struct{})
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		tick := time.NewTicker(flushEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				_ = syncTree(p.dir) // what fails here fails again before the commit
-			}
-		}
-	})
-	return func() {
-		close(done)
-		writing.Wait()
-	}
-}
 
 // makeStaging makes an empty folder where what arrives is staged.
 func (p *part) makeStaging() error {

@@ -10,7 +10,7 @@ test_packages=(gcc libc6-dev haproxy nginx libnginx-mod-stream keepalived curl
 	e2fsprogs mariadb-client mariadb-server postgresql postgresql-client)
 command -v npm >/dev/null || test_packages+=(nodejs npm) # a Node.js of another origin brings its own npm
 axe=axe-core@4.14.1
-bench_packages=("${test_packages[@]}" wrk gdnsd)
+bench_packages=("${test_packages[@]}" wrk gdnsd sqlite3)
 soak_packages=("${test_packages[@]}" zonemaster-cli)
 tries=3
 

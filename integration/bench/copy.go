@@ -46,27 +46,25 @@ type copyPair struct {
 }
 
 func (b *bench) copy(ctx context.Context) error {
-	b.say("\nReplication of files beside rsync -a, both through the same pipe, the first copy through ssh")
-	for _, one := range []func(*bench, context.Context) error{(*bench).copyIdle, (*bench).copyFew, (*bench).copyFirst} {
-		if err := one(b, ctx); err != nil {
-			return err
-		}
+	b.say("\nReplication of files beside rsync -a, both through the same pipe: without changes, and with few")
+	if err := b.copyIdle(ctx); err != nil {
+		return err
 	}
-	return nil
+	return b.copyFew(ctx)
 }
 
 // newCopyPair makes two empty trees.
 func (b *bench) newCopyPair(ctx context.Context) (*copyPair, error) {
-	return b.newPairOf(ctx, func(p *copyPair) (from, to replicate.Set) {
+	return b.newPairOf(ctx, func(p *copyPair) (from, to replicate.Set, err error) {
 		of := func(tree string) replicate.Set {
 			return replicate.Set{Name: "files", Type: "files", Tree: tree, Dataset: replicate.NewFiles(tree)}
 		}
-		return of(p.from), of(p.to)
+		return of(p.from), of(p.to), nil
 	})
 }
 
 // newPairOf makes a source and a sink of one dataset.
-func (b *bench) newPairOf(ctx context.Context, sets func(*copyPair) (from, to replicate.Set)) (*copyPair, error) {
+func (b *bench) newPairOf(ctx context.Context, sets func(*copyPair) (from, to replicate.Set, err error)) (*copyPair, error) {
 	dir, err := b.room()
 	if err != nil {
 		return nil, err
@@ -77,7 +75,10 @@ func (b *bench) newPairOf(ctx context.Context, sets func(*copyPair) (from, to re
 			return nil, err
 		}
 	}
-	from, to := sets(p)
+	from, to, err := sets(p)
+	if err != nil {
+		return nil, err
+	}
 	source, err := p.side("source", from, replicate.Facts{Name: "core1", Active: true})
 	if err != nil {
 		return nil, err
@@ -129,10 +130,13 @@ func (p *copyPair) ours(ctx context.Context) (time.Duration, error) {
 }
 
 // bare runs rsync -a and says how long it took.
-func (p *copyPair) bare(ctx context.Context) (time.Duration, error) {
+func (p *copyPair) bare(ctx context.Context) (time.Duration, error) { return p.bareOf(ctx, p.from) }
+
+// bareOf is bare of another folder.
+func (p *copyPair) bareOf(ctx context.Context, from string) (time.Duration, error) {
 	began := time.Now()
 	shell := strings.Join(append([]string{cmp.Or(p.remote.SSH, "ssh")}, p.remote.Args...), " ")
-	out, err := exec.CommandContext(ctx, "rsync", "-a", "--delete", "-e", shell, p.remote.Address+":"+p.from+"/", p.plain+"/").CombinedOutput() // #nosec G204 -- our own
+	out, err := exec.CommandContext(ctx, "rsync", "-a", "--delete", "-e", shell, p.remote.Address+":"+from+"/", p.plain+"/").CombinedOutput() // #nosec G204 -- our own
 	if err != nil {
 		return 0, fmt.Errorf("rsync: %w: %s", err, out)
 	}
@@ -191,6 +195,7 @@ func (b *bench) copyIdle(ctx context.Context) error {
 			return err
 		}
 		err = p.fill(files, 1000)
+		memory := peakMB()
 		if err == nil {
 			_, err = p.ours(ctx)
 		}
@@ -209,22 +214,39 @@ func (b *bench) copyIdle(ctx context.Context) error {
 			ours, bare = append(ours, o), append(bare, a)
 		}
 		p.stop()
+		peak := memory()
 		if err != nil {
 			return err
 		}
 		o, a := middle(ours), middle(bare)
-		b.say("%10d %12v %12v %8.2f %7d MB   (at most %.1f and %d MB)", files, a.Round(time.Millisecond), o.Round(time.Millisecond), o.Seconds()/a.Seconds(), peakMB(), mostIdle, mostEngMB)
+		b.say("%10d %12v %12v %8.2f %7d MB   (at most %.1f and %d MB)", files, a.Round(time.Millisecond), o.Round(time.Millisecond), o.Seconds()/a.Seconds(), peak, mostIdle, mostEngMB)
 	}
 	return nil
 }
 
-// peakMB gives the most memory that this process ever had.
-func peakMB() int {
-	text, _ := os.ReadFile("/proc/self/status")
-	_, after, _ := strings.Cut(string(text), "VmHWM:")
-	kb := 0
-	_, _ = fmt.Sscan(after, &kb)
-	return kb / 1024
+// peakMB looks at the memory of this process, which is source and sink in one,
+// without what is only mapped from files, until the most of it is asked for.
+func peakMB() (most func() int) {
+	done, ended := make(chan struct{}), make(chan int)
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		peak := 0
+		for {
+			text, _ := os.ReadFile("/proc/self/status")
+			_, after, _ := strings.Cut(string(text), "RssAnon:")
+			kb := 0
+			_, _ = fmt.Sscan(after, &kb)
+			peak = max(peak, kb/1024)
+			select {
+			case <-done:
+				ended <- peak
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() int { close(done); return <-ended }
 }
 
 // copyFew is a run with few changes: what passes through the pipe.
@@ -276,6 +298,7 @@ func (b *bench) copyFew(ctx context.Context) error {
 
 // copyFirst is the first copy of large files.
 func (b *bench) copyFirst(ctx context.Context) error {
+	b.say("\nThe first copy of files beside rsync -a, both over ssh")
 	for _, size := range []int{1 << 20, 16 << 20} {
 		p, err := b.newCopyPair(ctx)
 		if err != nil {
@@ -299,7 +322,7 @@ func (b *bench) copyFirst(ctx context.Context) error {
 			return err
 		}
 		rate := func(d time.Duration) float64 { return float64(files) * float64(size) / 1e6 / d.Seconds() }
-		b.say("first copy of %d files of %d MiB over ssh: rsync -a %.0f MB/s, a sync %.0f MB/s with its verification, ratio %.2f (at least %.1f)", files, size>>20, rate(bare), rate(ours), rate(ours)/rate(bare), leastRate)
+		b.say("%d files of %d MiB: rsync -a %.0f MB/s, a sync %.0f MB/s with its verification, ratio %.2f (at least %.1f)", files, size>>20, rate(bare), rate(ours), rate(ours)/rate(bare), leastRate)
 	}
 	return nil
 }

@@ -1,13 +1,14 @@
 // Command bench measures the front beside its peers, all in one run on one
 // machine, and prints tables of figures with their ratios.
 //
-//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns] [copy] [databases]
+//	go run ./integration/bench [flags] [crash] [hang] [throughput] [scale] [policy] [proxy] [dns] [copy] [growth] [first] [databases]
 //
 // Without a name it runs all. Peers are HAProxy and the reverse_proxy of the
 // same binary without an understudy block; for the name server gdnsd, NSD and
-// Knot; for replication rsync and pg_dump. Everything listens on loopback, nodes are processes of their own so that
-// kill -9 and SIGSTOP are real ones, and nothing is left behind. The exit code
-// tells whether everything could be run, not whether the figures please.
+// Knot; for replication rsync, pg_dump, mariadb-dump and sqlite3. Everything
+// listens on loopback, nodes are processes of their own so that kill -9 and
+// SIGSTOP are real ones, and nothing is left behind. The exit code tells whether
+// everything could be run, not whether the figures please.
 package main
 
 import (
@@ -62,6 +63,8 @@ var scenarios = []scenario{
 	{"proxy", (*bench).proxy},
 	{"dns", (*bench).dns},
 	{"copy", (*bench).copy},
+	{"growth", (*bench).copyGrow},
+	{"first", (*bench).copyFirst},
 	{"databases", (*bench).databases},
 }
 

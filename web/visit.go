@@ -20,6 +20,7 @@ type Visit struct {
 	Site    *Site
 	Session account.Session // User is empty: nobody
 	Live    bool            // the page may follow the event stream
+	Form    bool            // somebody may be filling in a form of it, so it does not reload by itself
 
 	token  string
 	status int // 0: 200

@@ -37,7 +37,7 @@ func (p *Portal) failover(v *web.Visit) error {
 			return err
 		}
 	}
-	v.Live = t.Do == ""
+	v.Live, v.Form = t.Do == "", v.May(account.Operator)
 	return v.Render("failover", "Failover", t)
 }
 

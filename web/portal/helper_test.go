@@ -40,6 +40,7 @@ type node struct {
 	syncs    []nodeapi.Sync
 	run      nodeapi.Run
 	refuse   map[string]string // by path: why
+	away     bool              // it does not answer
 	asked    []string          // what changed something, with who asked
 }
 
@@ -74,6 +75,10 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	give := func(code int, doc any) {
 		w.WriteHeader(code)
 		_ = json.NewEncoder(w).Encode(doc)
+	}
+	if n.away {
+		give(http.StatusServiceUnavailable, nodeapi.Fault{Why: "the engine ends"})
+		return
 	}
 	if r.Method != http.MethodGet {
 		body, _ := io.ReadAll(r.Body)
@@ -158,6 +163,7 @@ type desk struct {
 	t    testing.TB
 	node *node
 	book *account.Book
+	*Portal
 	*httptest.Server
 	client *http.Client
 }
@@ -174,15 +180,15 @@ func open(t testing.TB) *desk {
 	if err := d.book.Setup(code, "anna", password, "here"); err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(Config{
+	d.Portal, err = New(Config{
 		Name: "core2", Node: d.node, Trust: &trust{}, Book: d.book, Dir: dir, Log: slog.New(slog.DiscardHandler),
 		Services: []Service{{"db", "postgres", true}, {"atlas", "files", false}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Server = httptest.NewTLSServer(p)
-	t.Cleanup(func() { p.HangUp(); d.Server.Close() })
+	d.Server = httptest.NewTLSServer(d.Portal)
+	t.Cleanup(func() { d.HangUp(); d.Server.Close() })
 	d.client = d.Server.Client()
 	d.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return d
@@ -232,4 +238,15 @@ func (d *desk) do(method, path string, form url.Values, with *http.Cookie, set f
 		d.t.Fatal(err)
 	}
 	return r, string(text)
+}
+
+// login opens the portal as a person does.
+func (d *desk) login(t *testing.T) *webtest.Tab {
+	t.Helper()
+	b := webtest.Open(t)
+	b.Go(d.URL + Base + "/")
+	b.Fill("Name", "anna")
+	b.Fill("Password", password)
+	b.Press("Log in")
+	return b
 }

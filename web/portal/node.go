@@ -150,7 +150,7 @@ func (p *Portal) logs(v *web.Visit) error {
 	q := v.Request.URL.Query()
 	l := logPage{MICS: q.Get("log") == "MICS", Module: q.Get("module")}
 	if l.MICS && l.Module == module {
-		v.Live = true
+		v.Live, v.Form = true, true
 		ctx, cancel := ask(v)
 		defer cancel()
 		text, err := p.node.Log(ctx, false)

@@ -265,3 +265,37 @@ func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatSomebodyHasBegunToFillInOutlivesEveryChangeOfThePage(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	b := d.login(t)
+	b.Go(d.URL + Base + "/maintenance/failover")
+	b.Tick("", "Check this box to pull a data-sync while becoming the primary")
+	webtest.Eval[bool](b, `document.activeElement.blur(), true`)
+	d.node.mu.Lock()
+	d.node.status.Peer.Last, d.node.status.Peer.At = "connection refused", time.Now()
+	d.node.mu.Unlock()
+	d.site.Tell()
+	b.Sees("connection refused")
+	b.Press("Become Primary")
+	b.Sees("A planned swap: core2 pulls a data-sync")
+}
+
+func TestAnOpenPageShowsThatTheEngineIsAwayAndThatItIsBack(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	b := d.login(t)
+	b.Go(d.URL + Base + "/")
+	b.Sees("What would happen now")
+	d.node.mu.Lock()
+	d.node.away = true
+	d.node.mu.Unlock()
+	d.site.Tell()
+	b.Sees("The node cannot be shown")
+	d.node.mu.Lock()
+	d.node.away = false
+	d.node.mu.Unlock()
+	d.site.Tell()
+	b.Sees("What would happen now")
+}

@@ -46,7 +46,7 @@ func (p *Portal) upgrades(v *web.Visit) error {
 	if err != nil {
 		return err
 	}
-	v.Live = page.Run.Lock == nil || !page.May
+	v.Live, v.Form = true, page.Run.Lock != nil && page.May
 	return v.Render("upgrade", "Upgrade", page)
 }
 

@@ -72,6 +72,6 @@ func (p *Portal) showSyncs(v *web.Visit, fault string) error {
 	slices.Reverse(all)
 	page := syncPage{all[:min(200, len(all))], s, lossWords(s.Loss, p.Now()), durations(all, valuesOf(settings).every()), false, fault}
 	page.Guarded = s.LastSync != nil && s.LastSync.Result != nodeapi.Success && strings.Contains(s.LastSync.Detail, "--accept-deletions")
-	v.Live = !page.Guarded
+	v.Live, v.Form = fault == "", page.Guarded && v.May(account.Admin)
 	return v.Render("synchistory", "Sync History", page)
 }

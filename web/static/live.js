@@ -1,11 +1,14 @@
 // Shows changes sooner: whenever the event stream says so, the page is fetched
-// again and its main part put in the place of the old one. Without this script
-// everything works; the page then reloads by itself.
+// again and what has changed in its main part is changed here. What stays the
+// same stays the same element, with its focus; what somebody has begun to fill
+// in is left alone; and nothing moves under a pointer that is about to press.
+// Without this script everything works; a page without a form then reloads by
+// itself.
 "use strict";
 (() => {
   const url = document.currentScript.dataset.live;
   const band = document.getElementById("stale");
-  const silent = 25000;
+  const silent = 25000, aiming = 1500;
   let heard = Date.now(), lost = null, asked = false, busy = false, source = null;
 
   const clock = (t) => new Date(t).toISOString().slice(11, 19) + " UTC";
@@ -26,27 +29,26 @@
     document.body.classList.remove("is-stale");
   }
 
-  // A click must not lose its target between the button's way down and up.
-  let pressed = false;
-  addEventListener("pointerdown", () => { pressed = true; }, true);
-  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = false; }, 200), true);
-
-  // Somebody who is writing into a form, or has opened a menu of it, is not disturbed.
-  function writing() {
-    const at = document.activeElement;
-    if (pressed) return true;
-    return at && at.closest("main form") && at.matches("input, select, textarea");
-  }
+  // A click must not lose its target: neither between the button's way down and
+  // up, nor while the pointer comes to rest on it.
+  let down = false, moved = 0;
+  addEventListener("pointermove", () => { moved = Date.now(); }, { capture: true, passive: true });
+  addEventListener("pointerdown", () => { down = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { down = false; }, 200), true);
+  const presses = () => down || Date.now() - moved < aiming && document.querySelector("main :is(a, button, summary, label, input, select):hover");
 
   async function look() {
     if (busy) { asked = true; return; }
-    if (document.hidden || writing()) return;
+    if (document.hidden) return;
     busy = true;
     asked = false;
     try {
+      while (presses()) await new Promise((go) => setTimeout(go, 100));
       const answer = await fetch(location.href, { headers: { "X-Understudy-Live": "1" } });
       if (answer.status === 401) { location.reload(); return; }
-      if (answer.ok && !writing()) put(await answer.text());
+      const text = await answer.text();
+      if (presses()) asked = true;
+      else put(text);
       found();
     } catch { lose(); }
     busy = false;
@@ -55,16 +57,56 @@
 
   function put(text) {
     const fresh = new DOMParser().parseFromString(text, "text/html");
-    const from = fresh.querySelector("main"), to = document.querySelector("main");
-    if (!from) return;
-    const at = document.activeElement, id = at && to.contains(at) ? at.id : "";
-    const open = [...to.querySelectorAll("details[open][id]")].map((d) => d.id);
-    const told = to.querySelector(":scope > .told"); // what was just done stays to be read
-    to.replaceChildren(...(told ? [told] : []), ...from.childNodes);
-    for (const one of open) document.getElementById(one)?.setAttribute("open", "");
-    if (id) document.getElementById(id)?.focus({ preventScroll: true });
-    const menu = fresh.querySelector("nav");
-    if (menu && !document.querySelector("nav")?.contains(document.activeElement)) document.querySelector("nav")?.replaceWith(menu);
+    for (const part of ["main", "nav"]) {
+      const from = fresh.querySelector(part), to = document.querySelector(part);
+      if (from && to) become(to, from);
+    }
+  }
+
+  // begun says whether somebody fills in a form that is there, or has.
+  function begun(part) {
+    if (part.nodeType !== Node.ELEMENT_NODE) return false;
+    const fields = [...part.querySelectorAll("input, select, textarea")];
+    return fields.some((f) => f === document.activeElement || f.type !== "hidden" && (
+      f.options ? f.selectedIndex !== Math.max(0, [...f.options].findLastIndex((o) => o.defaultSelected)) : f.value !== f.defaultValue || f.checked !== f.defaultChecked));
+  }
+
+  // who tells apart what must not become another while somebody is about to
+  // press it: two links are one if they lead to the same page, two buttons if
+  // they say the same.
+  function who(node) {
+    if (node.nodeType !== Node.ELEMENT_NODE) return node.nodeName;
+    const more = node.localName === "a" ? node.getAttribute("href") : node.localName === "button" ? node.name + node.value + node.textContent : "";
+    return node.localName + " " + node.id + " " + more;
+  }
+
+  // become makes an element what the fresh one is.
+  function become(old, fresh) {
+    if (old.localName === "form" && begun(old)) return;
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
+    let at = old.firstChild;
+    for (const next of [...fresh.childNodes]) {
+      let same = at;
+      while (same && who(same) !== who(next)) same = same.nextSibling;
+      if (!same) { old.insertBefore(next, at); continue; }
+      at = drop(at, same);
+      if (next.nodeType === Node.ELEMENT_NODE) become(same, next);
+      else if (same.nodeValue !== next.nodeValue) same.nodeValue = next.nodeValue;
+      at = same.nextSibling;
+    }
+    drop(at, null);
+  }
+
+  // drop takes away what stands from one node up to another, but not what was
+  // just done, which stays to be read, nor what somebody has begun to fill in.
+  function drop(from, to) {
+    while (from !== to) {
+      const next = from.nextSibling;
+      if (!(from.classList?.contains("told") || begun(from))) from.remove();
+      from = next;
+    }
+    return to;
   }
 
   function follow() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 )
 
@@ -61,7 +62,6 @@ func start() {
 type Tab struct {
 	t    testing.TB
 	ctx  context.Context
-	bare bool       // JavaScript is off
 	mu   sync.Mutex // guards the field below
 	said []string   // on the page's console: what the policy has blocked, and faults of the script
 }
@@ -140,7 +140,6 @@ func (b *Tab) Dark(on bool) {
 // NoScript turns JavaScript off in the pages that are opened from now on.
 func (b *Tab) NoScript() {
 	b.t.Helper()
-	b.bare = true
 	b.run("turn JavaScript off", call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 }
 
@@ -205,23 +204,17 @@ func (b *Tab) Press(words string) {
 	w := quote(words)
 	xpath := fmt.Sprintf(`(//button[normalize-space(.)=%[1]s or starts-with(normalize-space(.),%[1]s)]|//a[normalize-space(.)=%[1]s]|//summary[normalize-space(.)=%[1]s])[1]`, w)
 	element := fmt.Sprintf(`document.evaluate(%q,document,null,9,null).singleNodeValue`, xpath)
-	var at []float64
 	b.Waits("there is "+words+" to press", func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 		defer cancel()
-		var err error
-		at, err = chromedp.Run(ctx, chromedp.Evaluate[[]float64](fmt.Sprintf(middle, element)))
+		at, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64](fmt.Sprintf(middle, element)))
 		return err == nil && len(at) == 2
 	})
-	press := chromedp.MouseClickXY(at[0], at[1])
-	if !b.bare { // in one go, for a page that shows changes may have moved it
-		press = chromedp.Evaluate[chromedp.Void](element + `.click()`)
+	// In one go, for a page that shows changes may put another in its place.
+	press := fmt.Sprintf(`(e => { %%s; e.click(); return e.localName === "summary"; })(%s)`, element)
+	if !get(b, "press "+words, chromedp.Evaluate[bool](fmt.Sprintf(press, old))) {
+		b.Arrives("press " + words)
 	}
-	if Eval[string](b, element+`?.localName ?? ""`) == "summary" {
-		b.run("press "+words, press)
-		return
-	}
-	b.Leave("press "+words, press)
 }
 
 // middle gives where an element can be pressed: it is shown, is not disabled,
@@ -235,16 +228,39 @@ const middle = `(e => {
 	return e.contains(document.elementFromPoint(...at)) ? at : [];
 })(%s)`
 
-// Leave does something that leads to another page, and waits for that.
-func (b *Tab) Leave(what string, action chromedp.Action[chromedp.Void]) {
+// old marks a page, so that the one that follows is told from it.
+const old = `document.documentElement.dataset.old = "1"`
+
+// Arrives waits until a page is there that is not marked as old.
+func (b *Tab) Arrives(what string) {
 	b.t.Helper()
-	b.run(what, chromedp.Evaluate[chromedp.Void](`document.documentElement.dataset.old="1"`), action)
 	b.Waits(what+" leads to a page", func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 		defer cancel()
 		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.readyState==="complete" && !document.documentElement.dataset.old`))
 		return err == nil && there
 	})
+}
+
+// Hover moves the pointer to what has some words, and keeps it in motion there,
+// as a hand does.
+func (b *Tab) Hover(words string) (x, y float64) {
+	b.t.Helper()
+	xpath := fmt.Sprintf(`//a[normalize-space(.)=%[1]s]|//button[normalize-space(.)=%[1]s]`, quote(words))
+	at := Eval[[]float64](b, fmt.Sprintf(middle, fmt.Sprintf(`document.evaluate(%q,document,null,9,null).singleNodeValue`, xpath)))
+	if len(at) != 2 {
+		b.t.Fatalf("there is no %s to point at; the page shows\n%s", words, b.Text())
+	}
+	b.run("point at "+words, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]),
+		chromedp.Evaluate[chromedp.Void](`setInterval(() => dispatchEvent(new PointerEvent("pointermove")), 50)`))
+	return at[0], at[1]
+}
+
+// Mouse presses what lies at a place, whatever that is.
+func (b *Tab) Mouse(x, y float64) {
+	b.t.Helper()
+	b.run("press the mouse button", chromedp.Evaluate[chromedp.Void](old), chromedp.MouseClickXY(x, y))
+	b.Arrives("the mouse button")
 }
 
 // field is the XPath of the field below a label.

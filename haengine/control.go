@@ -2,6 +2,7 @@ package haengine
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,7 +130,6 @@ func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, erro
 		if faults := e.check(s); len(faults) > 0 {
 			return Outcome{Refused: strings.Join(faults, " ")}
 		}
-		s.Saved = time.Now().UTC()
 		if err := e.store(filepath.Join(e.Dir, settingsFile), s); err != nil {
 			return Outcome{Refused: "the settings cannot be stored: " + err.Error()}
 		}
@@ -137,7 +137,7 @@ func (e *Engine) Save(ctx context.Context, change func(Settings) (Settings, erro
 		e.settings = s
 		e.machine = ha.NewMachine(e.rules(s), ha.MemberTable())
 		e.hasten()
-		e.plan(s.Saved)
+		e.plan(time.Now().Round(0))
 		if s.DoorClosed {
 			e.Door.Close()
 		} else if e.machine.State(e.member, e.Clock()) == ha.Active {
@@ -169,6 +169,11 @@ func difference(before, after Settings) string {
 	if before.DoorClosed != after.DoorClosed {
 		all = append(all, clientConnection+": "+able(!after.DoorClosed))
 	}
+	for name, on := range after.Services {
+		if was, said := before.Services[name]; !said || was != on {
+			all = append(all, service+name+": "+able(on))
+		}
+	}
 	if len(all) == 0 {
 		return "all as before"
 	}
@@ -190,6 +195,8 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/rollback", c.reads(c.rollback))
 	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.fenced(c.clientConnection)))
 	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.fenced(c.set)))
+	mux.HandleFunc("GET /ha/v1/services", c.showServices)
+	mux.HandleFunc("PUT /ha/v1/services", c.act(c.fenced(c.setServices)))
 	mux.HandleFunc("GET /ha/v1/run", c.showRun)
 	mux.HandleFunc("POST /ha/v1/lock", c.runAct(c.lock))
 	mux.HandleFunc("POST /ha/v1/app", c.runAct(c.app))
@@ -348,12 +355,16 @@ func (c *control) clientConnection(ctx context.Context, q nodeapi.Request, who s
 }
 
 func (c *control) set(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
-	return c.Save(ctx, func(s Settings) (Settings, error) { return s.With(q.Settings) }, who)
+	return c.Save(ctx, func(s Settings) (Settings, error) {
+		s.Saved = time.Now().UTC() // from then on the schedule counts
+		return s.With(q.Settings)
+	}, who)
 }
 
 // tag names the settings in force (RFC 9110, 8.8.3).
 func (c *control) tag() string {
-	return fmt.Sprintf("%q", c.now.Load().Settings.Saved.Format(time.RFC3339Nano))
+	text, _ := json.Marshal(c.now.Load().Settings) // of words only
+	return fmt.Sprintf("\"%x\"", sha256.Sum256(text))[:17] + `"`
 }
 
 func (c *control) settings(w http.ResponseWriter, _ *http.Request) {

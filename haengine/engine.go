@@ -57,6 +57,7 @@ type Config struct {
 	Post     Post              // nil: nobody is told
 	Stock    Stock             // nil: nothing is replicated
 	Copier   Copier            // nil: nothing is replicated
+	Services []nodeapi.Service // the datasets as node.yaml says
 	IsPeer   func(string) bool // whether a name or address is the peer's; nil: only PeerName is
 	Owners   func() []string   // of traffic: the fronts whose decision counts; nil: none
 	Version  []string          // the command that tells the application's release; empty: none

@@ -41,6 +41,8 @@ type Settings struct {
 	AgentInterval  time.Duration
 	AgentTime      time.Duration
 
+	Services map[string]bool // what people have said of optional datasets; one that is missing is as node.yaml says
+
 	Saved time.Time // zero: never
 }
 
@@ -168,13 +170,19 @@ func (s Settings) MarshalJSON() ([]byte, error) {
 	for _, one := range s.List() {
 		doc[one.Name] = one.Value
 	}
+	for name, on := range s.Services {
+		doc[service+name] = able(on)
+	}
 	if !s.Saved.IsZero() {
 		doc["Saved"] = s.Saved.UTC().Format(time.RFC3339Nano)
 	}
 	return json.Marshal(doc)
 }
 
-const clientConnection = "Client connection"
+const (
+	clientConnection = "Client connection"
+	service          = "Service " // and the dataset's name
+)
 
 func able(on bool) string {
 	if on {
@@ -193,6 +201,15 @@ func (s *Settings) UnmarshalJSON(text []byte) error {
 	*s = DefaultSettings()
 	s.DoorClosed = doc[clientConnection] == able(false)
 	s.Saved, _ = time.Parse(time.RFC3339Nano, doc["Saved"])
+	for key, value := range doc {
+		if name, is := strings.CutPrefix(key, service); is {
+			if s.Services == nil {
+				s.Services = map[string]bool{}
+			}
+			s.Services[name] = value == able(true)
+			delete(doc, key)
+		}
+	}
 	delete(doc, clientConnection)
 	delete(doc, "Saved")
 	var err error

@@ -70,6 +70,7 @@ func TestSettingsAreReadAsTheyAreShown(t *testing.T) {
 	want := DefaultSettings()
 	want.Saved = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	want.DoorClosed = true
+	want.Services = map[string]bool{"atlas": true, "maps": false}
 	want, err := want.With(map[string]string{
 		"Heartbeat Interval": "1.5s", "If Failure Detected": "keep in standby", "StartTime": "13:05", "run every": "2 days",
 		"Email": "ha@example.com", "notify on: failure / this server becomes primary": "yes", "start-tries": "7",

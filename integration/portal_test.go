@@ -96,6 +96,36 @@ func (m *manager) trust(other *manager) {
 	b.Sees(other.name + " is trusted")
 }
 
+// service chooses for Atlas on the page Settings > Services, and applies it.
+func (m *manager) service(choice string) {
+	m.t.Helper()
+	b := m.tab
+	b.Press("Services")
+	b.Tick("", choice)
+	b.Press("Apply")
+	b.Sees("Applied: atlas: " + choice)
+}
+
+// syncsDone counts the Sync History.
+func (m *manager) syncsDone() int {
+	all, err := m.client.SyncHistory(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return len(all)
+}
+
+// syncs is Run Sync Now on the Secondary; its tasks show some words.
+func (m *manager) syncs(words string) {
+	m.t.Helper()
+	before := m.syncsDone()
+	m.tab.Press("HA Configuration")
+	m.tab.Press("Run Sync Now")
+	await(m.t, "the sync has ended", func() bool { return m.syncsDone() > before })
+	m.tab.Press("Sync History")
+	m.tab.Sees(words)
+}
+
 // EPMM guide, Setting up the HA workflow.
 func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To7(t *testing.T) {
 	t.Parallel()
@@ -108,7 +138,12 @@ func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To7(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(folder, "devices"), "of "+name+"\n")
-		return fmt.Sprintf("datasets: [{name: files, type: files, path: %q}]\nsmtp: {server: %q, from: ha@example.com, tls: none}\n", folder, at)
+		atlas := filepath.Join(data, name+"-atlas")
+		if err := os.MkdirAll(atlas, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(atlas, "reports"), "of "+name+"\n")
+		return fmt.Sprintf("datasets: [{name: files, type: files, path: %q}, {name: atlas, type: files, path: %q, optional: true, enabled: false}]\nsmtp: {server: %q, from: ha@example.com, tls: none}\n", folder, atlas, at)
 	}
 	core1, core2 := newManagers(t, more)
 	core1.enable("Primary") // Step 2
@@ -135,10 +170,28 @@ func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To7(t *testing.T) {
 	b.Press("HA Configuration")
 	b.Choose("Hostname/IP", "core1")
 	b.Press("Run Sync Now")
+	await(t, "the sync has ended", func() bool { return core2.syncsDone() > 0 })
 	b.Sees("Success")
 	b.Shot("portal-sync-history")
 	if got := read(t, filepath.Join(data, "core2", "devices")); got != "of core1\n" {
 		t.Errorf("core2 has %q", got)
+	}
+	// Core guide, Atlas configuration.
+	reports := filepath.Join(data, "core2-atlas", "reports")
+	core1.service("Enable")
+	core2.syncs("Skipped: not enabled on both")
+	if got := read(t, reports); got != "of core2\n" {
+		t.Errorf("what only core1 has enabled was copied: %q", got)
+	}
+	core2.service("Enable")
+	core2.syncs("atlas")
+	core2.say(0, "services", "disable", "atlas", "--reason", "a drill")
+	if said := core2.say(0, "services"); !strings.Contains(said, "Disable") {
+		t.Errorf("failover services says\n%s", said)
+	}
+	core2.service("Enable")
+	if got := read(t, reports); got != "of core1\n" {
+		t.Errorf("enabled on both, the reports are %q", got)
 	}
 	b.Press("HA Configuration")
 	b.Press("Refresh")

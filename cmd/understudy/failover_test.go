@@ -104,6 +104,8 @@ func TestTheApplianceCommandsSteerANode(t *testing.T) {
 	a.want(0, `Client connection: disabled. Clients connected now: 0.`, "client-connection", "disable")
 	a.want(0, `client connection +disabled, closed`, "status")
 	a.want(0, `Client connection: enabled.`, "client-connection", "enable")
+	a.want(0, `nothing is copied`, "services")
+	a.want(1, `there is no dataset "atlas"`, "services", "enable", "atlas")
 	a.want(0, `Paused`, "pause")
 	a.want(0, `Not paused`, "unpause")
 	a.want(0, `is Active, epoch 5`, "resolve", "--keep", "core1")

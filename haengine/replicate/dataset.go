@@ -105,7 +105,12 @@ type Set struct {
 	Tree     string
 	Exclude  []string // patterns of paths that belong to the node and never travel
 	Volatile []string // patterns of paths that may change while they are copied
+
+	Enabled func() bool // asked at the begin of each run; nil: always
 }
+
+// enabled says whether a set is copied just now.
+func (s Set) enabled() bool { return s.Enabled == nil || s.Enabled() }
 
 // Refused is the error of a run that was not allowed to go on, of Prepare too:
 // nothing is broken, a person decides. Its Kind is part of the result, as in

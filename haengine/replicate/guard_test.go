@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -166,6 +167,22 @@ func TestWhatOnlyOneNodeHasIsSkippedAndTheRestCopied(t *testing.T) {
 	}
 	d.cfg.Sets[0].Name = "atlas" // optional datasets only
 	d.sync(t, Success)
+	var off atomic.Bool
+	d.cfg.Sets[0].Enabled = func() bool { return !off.Load() }
+	d.sync(t, Success)
+	off.Store(true) // while the node runs
+	if r := d.sync(t, Failure); !strings.Contains(tasks(r), OneSided) || !strings.Contains(r.Detail, "no dataset is enabled on both") {
+		t.Errorf("%s: %s", tasks(r), r.Detail)
+	}
+	off.Store(false)
+	d.cfg.Sets[0].Enabled = nil
+	d.src.busy <- struct{}{}
+	d.src.Sets[0].Enabled = func() bool { return !off.Load() }
+	<-d.src.busy
+	off.Store(true)
+	if r := d.sync(t, Failure); !strings.Contains(r.Detail, "no dataset is enabled on both") {
+		t.Errorf("the source still offers it: %s", r.Detail)
+	}
 }
 
 func TestRunsDoNotOverlap(t *testing.T) {

@@ -150,6 +150,9 @@ func (v *run) begin(ctx context.Context) (offers []offered, err error) {
 		there[k.Name] = k
 	}
 	for _, s := range v.Sets {
+		if !s.enabled() {
+			continue
+		}
 		k, both := there[s.Name]
 		delete(there, s.Name)
 		switch {
@@ -171,7 +174,7 @@ func (v *run) begin(ctx context.Context) (offers []offered, err error) {
 		v.skip("compare", cutWords(name), OneSided, "only "+v.order.From+" has it enabled")
 	}
 	if len(v.sets) == 0 {
-		return nil, errors.New("no dataset is enabled on both nodes: name the same ones in both node.yaml")
+		return nil, errors.New("no dataset is enabled on both nodes: name the same ones in both node.yaml, and enable the optional ones on both")
 	}
 	err = v.task(ctx, "begin", "", func(ctx context.Context) (string, error) {
 		v.asOf = time.Now().UTC()

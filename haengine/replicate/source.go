@@ -197,6 +197,9 @@ func (v *serving) hello(ctx context.Context) (hello, error) {
 	}
 	h := hello{Protocol: protocol, Facts: f, Boot: bootID(), Clock: time.Now().UTC(), Datasets: []known{}}
 	for _, s := range v.Sets {
+		if !s.enabled() {
+			continue
+		}
 		h.Datasets = append(h.Datasets, known{s.Name, s.Type, s.Exclude})
 	}
 	return h, nil
@@ -230,8 +233,8 @@ func (v *serving) begin(ctx context.Context, names []string) ([]offered, error) 
 	for _, dumps := range []bool{true, false} {
 		for _, name := range names {
 			set := v.set(name)
-			if set == nil {
-				return nil, fmt.Errorf("there is no dataset %q here", cutWords(name))
+			if set == nil || !set.enabled() {
+				return nil, fmt.Errorf("no dataset %q is enabled here", cutWords(name))
 			}
 			if (set.Tree == "") != dumps {
 				continue

@@ -15,6 +15,7 @@ type NodeDataset struct {
 	Name     string
 	Type     DatasetType
 	Disabled bool     // enabled: false; the other node may have it all the same
+	Optional bool     // people enable and disable it while the node runs; Disabled is how it begins
 	Path     string   // files: the folder
 	Exclude  []string // files: patterns of what belongs to this node and never travels
 	Volatile []string // files: patterns of what may change while it is copied
@@ -31,7 +32,7 @@ type DatasetType string
 const FilesDataset DatasetType = "files"
 
 // datasetKeys gives, for each type, the keys it needs and those it may have
-// besides name, type and enabled.
+// besides name, type, enabled and optional.
 var datasetKeys = map[DatasetType]struct{ needs, may []string }{
 	FilesDataset:    {needs: []string{"path"}, may: []string{"exclude", "volatile"}},
 	SQLiteDataset:   {needs: []string{"path", "databases"}},
@@ -47,7 +48,7 @@ func (n *NodeFile) readDatasets(v value) {
 		d, given := NodeDataset{}, map[string]bool{}
 		enabled := true
 		all := keys{
-			"name": text(&d.Name), "type": datasetType(&d.Type), "enabled": flag(&enabled),
+			"name": text(&d.Name), "type": datasetType(&d.Type), "enabled": flag(&enabled), "optional": flag(&d.Optional),
 			"path": d.readPath, "exclude": texts(&d.Exclude), "volatile": texts(&d.Volatile),
 		}
 		maps.Copy(all, d.databaseKeys())
@@ -106,7 +107,7 @@ func (d *NodeDataset) check(v value, given map[string]bool) {
 		}
 	}
 	for key := range given {
-		if !slices.Contains(append(append([]string{"name", "type", "enabled"}, known.needs...), known.may...), key) {
+		if !slices.Contains(append(append([]string{"name", "type", "enabled", "optional"}, known.needs...), known.may...), key) {
 			v.fault("a dataset of type %s has no %s", d.Type, key)
 		}
 	}

@@ -38,6 +38,7 @@ type node struct {
 	settings []nodeapi.Setting
 	tag      int
 	syncs    []nodeapi.Sync
+	services []nodeapi.Service
 	run      nodeapi.Run
 	refuse   map[string]string // by path: why
 	away     bool              // it does not answer
@@ -46,8 +47,9 @@ type node struct {
 
 func newNode() *node {
 	n := &node{
-		status: nodeapi.Status{Version: 1, Name: "core2", Enabled: true, Mode: ha.Secondary, State: ha.Standby, Peer: nodeapi.PeerNow{Name: "core1", State: ha.Active, Heard: true, At: time.Now(), Last: "good"}, App: nodeapi.AppNow{Well: true}, Mind: "If core1 fails now, this node is Active.", Since: time.Now()},
-		refuse: map[string]string{},
+		status:   nodeapi.Status{Version: 1, Name: "core2", Enabled: true, Mode: ha.Secondary, State: ha.Standby, Peer: nodeapi.PeerNow{Name: "core1", State: ha.Active, Heard: true, At: time.Now(), Last: "good"}, App: nodeapi.AppNow{Well: true}, Mind: "If core1 fails now, this node is Active.", Since: time.Now()},
+		services: []nodeapi.Service{{Name: "db", Type: "postgres", Enabled: true}, {Name: "atlas", Type: "files", Optional: true}},
+		refuse:   map[string]string{},
 	}
 	for _, s := range [][2]string{
 		{heartbeat, "10s"},
@@ -87,7 +89,7 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			give(http.StatusConflict, nodeapi.Fault{Why: why, Do: "Do something else."})
 			return
 		}
-		if path == "settings" {
+		if path == "settings" || path == "services" {
 			n.save(w, r, body)
 			return
 		}
@@ -104,6 +106,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		give(http.StatusOK, []nodeapi.Transition{{At: time.Now(), From: ha.InOff, To: ha.InStandby, Why: "enabled", By: "anna"}})
 	case "sync-history":
 		give(http.StatusOK, n.syncs)
+	case "services":
+		w.Header().Set("ETag", fmt.Sprintf("%q", fmt.Sprint(n.tag)))
+		give(http.StatusOK, n.services)
 	case "preflight":
 		give(http.StatusOK, []nodeapi.Item{{Name: "clock", Result: "ok", Said: "the clocks agree"}, {Name: "release", Result: "failed", Said: "11.11 there"}, {Name: "trust", Result: "unknown", Said: "not asked"}})
 	case "run":
@@ -124,6 +129,11 @@ func (n *node) save(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	n.tag++
+	for i, s := range n.services {
+		if on, ok := q.Services[s.Name]; ok {
+			n.services[i].Enabled = on
+		}
+	}
 	for i, s := range n.settings {
 		if to, ok := q.Settings[s.Name]; ok {
 			n.settings[i].Value = to
@@ -182,7 +192,6 @@ func open(t testing.TB) *desk {
 	}
 	d.Portal, err = New(Config{
 		Name: "core2", Node: d.node, Trust: &trust{}, Book: d.book, Dir: dir, Log: slog.New(slog.DiscardHandler),
-		Services: []Service{{"db", "postgres", true}, {"atlas", "files", false}},
 	})
 	if err != nil {
 		t.Fatal(err)

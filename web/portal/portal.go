@@ -30,7 +30,6 @@ type Config struct {
 	Name     string       // of the node
 	Node     http.Handler // its API, below /ha/v1/; Who tells it who asks
 	Trust    Trust        // nil: no trusted hosts
-	Services []Service    // what is copied
 	Book     *account.Book
 	Dir      string   // where the draft is kept
 	Hosts    []string // names that it is reached by, beside the host's own
@@ -100,6 +99,7 @@ func (p *Portal) routes() {
 	s.Page("/maintenance/upgrade", account.Viewer, p.upgrades)
 	s.Act("/maintenance/upgrade", account.Admin, p.unlock)
 	s.Page("/settings/services", account.Viewer, p.services)
+	s.Act("/settings/services", account.Admin, p.applyServices)
 	s.Page("/troubleshooting/logs", account.Viewer, p.logs)
 	s.Page("/troubleshooting/logs/export", account.Viewer, p.exportLog)
 }

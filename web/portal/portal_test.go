@@ -269,6 +269,7 @@ func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 func TestWhatSomebodyHasBegunToFillInOutlivesEveryChangeOfThePage(t *testing.T) {
 	t.Parallel()
 	d := open(t)
+	d.node.status.Peer.Trusted = true
 	b := d.login(t)
 	b.Go(d.URL + Base + "/maintenance/failover")
 	b.Tick("", "Check this box to pull a data-sync while becoming the primary")
@@ -298,4 +299,28 @@ func TestAnOpenPageShowsThatTheEngineIsAwayAndThatItIsBack(t *testing.T) {
 	d.node.mu.Unlock()
 	d.site.Tell()
 	b.Sees("What would happen now")
+}
+
+func TestServicesEnableWhatIsOptionalAndNothingElse(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := d.as()
+	_, page := d.get("/settings/services", c)
+	if !strings.Contains(page, `name="service atlas"`) || strings.Contains(page, `name="service db"`) {
+		t.Errorf("%.2000s", page)
+	}
+	f := url.Values{"tag": {`"0"`}, "service atlas": {"Enable"}, "service db": {"Disable"}}
+	if r, page := d.post("/settings/services", f, c); r.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s\n%.2000s", r.Status, page)
+	}
+	if want := `anna: services {"services":{"atlas":true}}`; len(d.node.asked) != 1 || d.node.asked[0] != want {
+		t.Errorf("the node was asked %q, want %q", d.node.asked, want)
+	}
+	f.Set("service atlas", "Disable")
+	if r, page := d.post("/settings/services", f, c); r.StatusCode != http.StatusPreconditionFailed || !strings.Contains(page, "press Apply again") {
+		t.Errorf("over what another one has applied: %s\n%.2000s", r.Status, page)
+	}
+	if r, _ := d.post("/settings/services", url.Values{"service atlas": {"Enable"}}, c); r.StatusCode != http.StatusSeeOther || len(d.node.asked) != 2 {
+		t.Errorf("nothing to apply: %s, asked %q", r.Status, d.node.asked)
+	}
 }

@@ -13,15 +13,73 @@ import (
 	"github.com/understudy-ha/understudy/web/account"
 )
 
-// Service is a dataset as Settings › Services shows it.
-type Service struct {
-	Name    string
-	Kind    string // how it is copied
-	Enabled bool
+// servicesPage is what Settings > Services shows.
+type servicesPage struct {
+	Services []nodeapi.Service
+	Optional bool // one at least
+	Tag      string
+	May      bool
+	Peer     string
+	No       *web.Refusal
+}
+
+func (p *Portal) servicesPage(v *web.Visit) (page servicesPage, err error) {
+	ctx, cancel := ask(v)
+	defer cancel()
+	page.May = v.May(account.Admin)
+	if page.Services, page.Tag, err = p.node.Services(ctx); err != nil {
+		return page, refusal("The services cannot be shown", err)
+	}
+	page.Optional = slices.ContainsFunc(page.Services, func(s nodeapi.Service) bool { return s.Optional })
+	s, err := p.status(v)
+	page.Peer = s.Peer.Name
+	return page, err
 }
 
 func (p *Portal) services(v *web.Visit) error {
-	return v.Render("services", "Services", p.Services)
+	page, err := p.servicesPage(v)
+	if err != nil {
+		return err
+	}
+	return v.Render("services", "Services", page)
+}
+
+// applyServices is Apply (Core guide, Atlas configuration).
+func (p *Portal) applyServices(v *web.Visit) error {
+	page, err := p.servicesPage(v)
+	if err != nil {
+		return err
+	}
+	to, did := map[string]bool{}, []string{}
+	for i, s := range page.Services {
+		on := v.Field("service "+s.Name) == enable
+		if !s.Optional || v.Field("service "+s.Name) == "" || on == s.Enabled {
+			continue
+		}
+		to[s.Name], page.Services[i].Enabled = on, on
+		did = append(did, s.Name+": "+able(on))
+	}
+	if len(to) == 0 {
+		return v.Go("/settings/services", "Nothing differs from what is in force.")
+	}
+	ctx, cancel := ask(v)
+	defer cancel()
+	words := strings.Join(did, ", ")
+	if _, err := p.node.SetServices(ctx, to, "", v.Field("tag")); err != nil {
+		no, ok := refusal("Nothing was applied", err).(*web.Refusal)
+		if !ok {
+			return err
+		}
+		v.Note("tried to apply services: "+words, "", no.Why)
+		page.No = no
+		if no.Status == http.StatusPreconditionFailed {
+			no.Do = "What stands below is yours, on top of what is in force now. Look at it and press Apply again."
+		}
+		v.Status(no.Status)
+		return v.Render("services", "Services", page)
+	}
+	v.Note("applied services: "+words, "", account.Done)
+	return v.Go("/settings/services", "Applied: "+words+". It counts from the next sync on. Do the same on "+page.Peer+".")
 }
 
 // runPage is what the Upgrade page shows.

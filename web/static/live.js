@@ -73,12 +73,9 @@
 
   // who tells apart what must not become another while somebody is about to
   // press it: two links are one if they lead to the same page, two buttons if
-  // they say the same.
-  function who(node) {
-    if (node.nodeType !== Node.ELEMENT_NODE) return node.nodeName;
-    const more = node.localName === "a" ? node.getAttribute("href") : node.localName === "button" ? node.name + node.value + node.textContent : "";
-    return node.localName + " " + node.id + " " + more;
-  }
+  // they say the same, two sections if their headings do.
+  const more = { a: (n) => n.getAttribute("href"), button: (n) => n.name + n.value + n.textContent, section: (n) => n.querySelector("h2")?.textContent };
+  const who = (node) => node.nodeName + " " + (node.id ?? "") + " " + (more[node.localName]?.(node) ?? "");
 
   // become makes an element what the fresh one is.
   function become(old, fresh) {

@@ -22,7 +22,7 @@ type copier struct {
 	book    *replicate.Book
 	peer    string
 	trust   *remote.Trust
-	sets    int
+	sets    []replicate.Set
 }
 
 // copyDir is where replication keeps what it knows, below data_dir.
@@ -36,7 +36,7 @@ func copySocket(c *config.NodeFile) string {
 // roots gives the folders that trusted nodes may fetch.
 func roots(c *config.NodeFile) (all []remote.Dataset) {
 	for _, d := range c.Datasets {
-		if d.Disabled {
+		if d.Disabled && !d.Optional {
 			continue
 		}
 		at := d.Path
@@ -48,13 +48,13 @@ func roots(c *config.NodeFile) (all []remote.Dataset) {
 	return all
 }
 
-// sets gives the datasets of a configuration that are enabled.
-func sets(c *config.NodeFile) (all []replicate.Set, err error) {
+// sets gives the datasets of a configuration that are enabled, or may be.
+func sets(c *config.NodeFile, enabled func(string) bool) (all []replicate.Set, err error) {
 	for _, d := range c.Datasets {
-		if d.Disabled {
+		if d.Disabled && !d.Optional {
 			continue
 		}
-		s := replicate.Set{Name: d.Name, Type: string(d.Type), Exclude: d.Exclude, Volatile: d.Volatile}
+		s := replicate.Set{Name: d.Name, Type: string(d.Type), Exclude: d.Exclude, Volatile: d.Volatile, Enabled: func() bool { return enabled(d.Name) }}
 		if d.Type == config.FilesDataset {
 			s.Tree, s.Dataset = d.Path, replicate.NewFiles(d.Path)
 		} else if s.Dataset, err = dumped(d); err != nil {
@@ -65,23 +65,23 @@ func sets(c *config.NodeFile) (all []replicate.Set, err error) {
 	return all, nil
 }
 
-// openCopier gives replication; nil if no dataset is configured. facts is asked
-// from its first run on.
-func openCopier(c *config.NodeFile, t *remote.Trust, facts func(context.Context) (haengine.Facts, error), log *slog.Logger) (*copier, error) {
+// openCopier gives replication; nil if no dataset is configured. engine is asked
+// for, from the first run on.
+func openCopier(c *config.NodeFile, t *remote.Trust, engine func() *haengine.Engine, log *slog.Logger) (*copier, error) {
 	if len(c.Datasets) == 0 || t == nil {
 		return nil, nil
 	}
-	all, err := sets(c)
+	all, err := sets(c, func(name string) bool { return engine().ServiceEnabled(name) })
 	if err != nil {
 		return nil, err
 	}
 	dir := copyDir(c)
-	p := &copier{peer: c.Peer.Name, trust: t, sets: len(all)}
+	p := &copier{peer: c.Peer.Name, trust: t, sets: all}
 	if p.book, err = replicate.OpenBook(dir); err != nil {
 		return nil, err
 	}
 	tell := func(ctx context.Context) (replicate.Facts, error) {
-		f, err := facts(ctx)
+		f, err := engine().Facts(ctx)
 		return replicate.Facts{Name: c.Name, Release: f.Release, Epoch: f.Epoch, Active: f.Active, Standby: f.Standby}, err
 	}
 	p.source = &replicate.Source{Dir: dir, Sets: all, Book: p.book, Facts: tell, Log: log}
@@ -153,9 +153,22 @@ func (p *copier) Look() (*nodeapi.SyncNow, *nodeapi.SyncTaken) {
 
 // Loss says what a promotion may cost now.
 func (p *copier) Loss() nodeapi.Loss {
-	s := p.replica.State()
-	return nodeapi.Loss{Datasets: p.sets, At: s.AsOf, Generation: s.Current, Generations: len(s.Generations)}
+	s, on := p.replica.State(), 0
+	for _, one := range p.sets {
+		if one.Enabled() {
+			on++
+		}
+	}
+	return nodeapi.Loss{Datasets: on, At: s.AsOf, Generation: s.Current, Generations: len(s.Generations)}
 }
 
 // beforeApp notes that the application is going to write to the data.
 func (p *copier) beforeApp(context.Context) error { return p.replica.Serve() }
+
+// services gives the datasets of a configuration as the engine's API names them.
+func services(c *config.NodeFile) (all []nodeapi.Service) {
+	for _, d := range c.Datasets {
+		all = append(all, nodeapi.Service{Name: d.Name, Type: string(d.Type), Optional: d.Optional, Enabled: !d.Disabled})
+	}
+	return all
+}

@@ -96,7 +96,7 @@ func (n *Node) open() (err error) {
 		}
 		n.faces[portalFace] = portal
 	}
-	if n.copier, err = openCopier(c, n.trust, func(ctx context.Context) (haengine.Facts, error) { return n.engine.Facts(ctx) }, n.log); err != nil {
+	if n.copier, err = openCopier(c, n.trust, func() *haengine.Engine { return n.engine }, n.log); err != nil {
 		return fmt.Errorf("open the datasets: %w", err)
 	}
 	if n.copier != nil {
@@ -139,7 +139,7 @@ func (n *Node) newEngine() (*haengine.Engine, *post, error) {
 	}
 	e := haengine.Config{
 		Name: c.Name, PeerName: c.Peer.Name, Recovery: c.Recovery, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
-		Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
+		Services: services(c), Version: c.App.Version, Count: c.App.Count, Lists: haengine.Lists(c.App.Lists), Fence: haengine.Fencing{Line: c.Fence, Timeout: c.FenceTimeout},
 		App:  haengine.NewApplication(commands, log),
 		Door: haengine.NoDoor{},
 	}

@@ -24,12 +24,8 @@ func openPages(c *config.NodeFile, e *haengine.Engine, t *remote.Trust, log *slo
 	if err != nil {
 		return nil, err
 	}
-	var services []portal.Service
-	for _, d := range c.Datasets {
-		services = append(services, portal.Service{Name: d.Name, Kind: string(d.Type), Enabled: !d.Disabled})
-	}
 	p, err := portal.New(portal.Config{
-		Name: c.Name, Node: e.Control(portal.Who), Trust: &trusting{t}, Services: services, Book: book, Dir: dir, Hosts: c.Portal.Addresses, Log: log,
+		Name: c.Name, Node: e.Control(portal.Who), Trust: &trusting{t}, Book: book, Dir: dir, Hosts: c.Portal.Addresses, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ type Request struct {
 	Accept   bool              `json:"accept,omitempty"`   // sync: a person has looked at what the guards found
 	To       uint64            `json:"to,omitempty"`       // rollback: the generation; 0: the one before
 	Settings map[string]string `json:"settings,omitempty"` // settings, by name
+	Services map[string]bool   `json:"services,omitempty"` // services: true is enabled, by the dataset's name
 	Reaches  string            `json:"reaches,omitempty"`  // agents/ID: the node that it reaches
 	Reason   string            `json:"reason,omitempty"`   // for the history
 	// DataSyncFirst makes a role a planned swap with the peer, or not only

@@ -60,6 +60,8 @@ func Node() []Operation {
 		{"POST", "/ha/v1/client-connection", "Let new clients in, or keep them out.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"GET", "/ha/v1/settings", "Every setting; its ETag names them as they are.", nil, []nodeapi.Setting{}},
 		{"PUT", "/ha/v1/settings", "Save settings by name; If-Match keeps from overwriting others' changes.", nodeapi.Request{}, nodeapi.Answer{}},
+		{"GET", "/ha/v1/services", "The datasets, and which of them are enabled.", nil, []nodeapi.Service{}},
+		{"PUT", "/ha/v1/services", "Enable and disable optional datasets.", nodeapi.Request{}, nodeapi.Answer{}},
 		{"GET", "/ha/v1/history", "Every change of what the node is.", nil, []nodeapi.Transition{}},
 		{"GET", "/ha/v1/sync-history", "The Sync History.", nil, []nodeapi.Sync{}},
 		{"GET", "/ha/v1/preflight", "What a pair needs, as it is now.", nil, []nodeapi.Item{}},

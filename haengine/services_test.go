@@ -2,6 +2,7 @@ package haengine
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
@@ -32,11 +33,8 @@ func TestAnOptionalDatasetIsEnabledWhileTheNodeRunsAndStaysSo(t *testing.T) {
 	if _, err := d.SetServices(t.Context(), map[string]bool{"atlas": false}, "", tag); !errors.As(err, &no) || no.Code != 412 {
 		t.Errorf("what another one has changed meanwhile is overwritten: %v", err)
 	}
-	again, err := Open(d.e.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !again.ServiceEnabled("atlas") {
+	var kept Settings
+	if found, err := load(filepath.Join(d.e.Dir, settingsFile), &kept); !found || err != nil || !kept.enables(all[1]) {
 		t.Error("a restart has forgotten it")
 	}
 }

@@ -39,7 +39,7 @@ func (f frame) Live() bool { return f.Visit.Live }
 // words are the functions of every template.
 var words = template.FuncMap{
 	"stamp": stamp, "clock": clock, "age": api.Age, "dict": dict, "lower": strings.ToLower, "join": strings.Join,
-	"roles": account.Roles, "bytes": bytesWords,
+	"roles": account.Roles, "bytes": bytesWords, "took": func(ms int64) string { return api.Age(time.Duration(ms) * time.Millisecond) },
 }
 
 // parse makes one template of every page: the frame, the parts, and the page.

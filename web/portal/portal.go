@@ -27,14 +27,14 @@ const Base = "/mics"
 
 // Config is what a Portal needs.
 type Config struct {
-	Name     string       // of the node
-	Node     http.Handler // its API, below /ha/v1/; Who tells it who asks
-	Trust    Trust        // nil: no trusted hosts
-	Book     *account.Book
-	Dir      string   // where the draft is kept
-	Hosts    []string // names that it is reached by, beside the host's own
-	Log      *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	Name  string       // of the node
+	Node  http.Handler // its API, below /ha/v1/; Who tells it who asks
+	Trust Trust        // nil: no trusted hosts
+	Book  *account.Book
+	Dir   string   // where the draft is kept
+	Hosts []string // names that it is reached by, beside the host's own
+	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
 }
 
 // Portal serves the pages below Base, and the node's API to those who are
@@ -97,7 +97,7 @@ func (p *Portal) routes() {
 	s.Page("/maintenance/failover/settings", account.Viewer, p.download)
 	s.Page("/maintenance/validation", account.Viewer, p.validation)
 	s.Page("/maintenance/upgrade", account.Viewer, p.upgrades)
-	s.Act("/maintenance/upgrade", account.Admin, p.unlock)
+	s.Act("/maintenance/upgrade", account.Admin, p.answerRun)
 	s.Page("/settings/services", account.Viewer, p.services)
 	s.Act("/settings/services", account.Admin, p.applyServices)
 	s.Page("/troubleshooting/logs", account.Viewer, p.logs)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/web/account"
@@ -222,7 +224,7 @@ func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 	d.node.status.Agents = &nodeapi.Agents{Known: 5, Here: 3, Peer: 1, Silent: 1, Majority: "20s"}
 	d.node.status.Fronts = []nodeapi.Opinion{{Front: "front1", Group: "mdm", Serving: "core1", Epoch: 3, At: now}}
 	d.node.status.Sync = &nodeapi.SyncNow{Phase: "transfer", Dataset: "db", Since: now, Bytes: 3_000_000, Total: 9_000_000, Rate: 1_000_000}
-	d.node.run = nodeapi.Run{Release: nodeapi.Told{Value: "11.12"}, Lock: &nodeapi.Lock{Run: "20261126-epmm", By: "anna", Since: now, Reason: "upgrade to 11.12"}, Jobs: []nodeapi.Job{{Do: "download", Version: "11.12", State: "done", Began: now, Said: "all is here"}}}
+	d.node.run = waits(now)
 	d.node.status.Paused = true
 	b := webtest.Open(t)
 	b.Go(d.URL + Base + "/")
@@ -322,5 +324,66 @@ func TestServicesEnableWhatIsOptionalAndNothingElse(t *testing.T) {
 	}
 	if r, _ := d.post("/settings/services", url.Values{"service atlas": {"Enable"}}, c); r.StatusCode != http.StatusSeeOther || len(d.node.asked) != 2 {
 		t.Errorf("nothing to apply: %s, asked %q", r.Status, d.node.asked)
+	}
+}
+
+// waits gives a run that asks a person before the Primary is upgraded.
+func waits(now time.Time) nodeapi.Run {
+	return nodeapi.Run{
+		Release: nodeapi.Told{Value: "11.11"}, Lock: &nodeapi.Lock{Run: "20261126-epmm", Number: 7, By: "anna", Since: now, Reason: "upgrade to 11.12"}, Heard: now,
+		Jobs: []nodeapi.Job{{Do: "download", Version: "11.12", State: "done", Began: now, Said: "all is here"}},
+		Course: &nodeapi.Course{
+			Kind: "documented", Group: "mdm", To: "11.12", State: "waiting", Says: "It waits for a person before core1 is upgraded.", By: "anna", Host: "desk", Began: now.Add(-time.Hour),
+			At: "UpgradePrimary/Upgrade", Since: now, Asks: "core1 serves nobody from here on for about 4 minutes, and there is no way back. Go on?",
+			Back: []string{"Enable HA on core2", "Release the hold of front1"},
+			Steps: []nodeapi.RunStep{
+				{Name: "DisableHA", Guide: "1", Title: "Disable High Availability on core2", State: "done", Said: "High Availability: Disable", TookMS: 1400},
+				{Name: "HoldRouters", Guide: "3", Title: "Hold every router", State: "done", TookMS: 300},
+				{Name: "UpgradePrimary/Upgrade", Guide: "5", Title: "Upgrade core1", State: "waits"},
+				{Name: "Release", Guide: "9", Title: "Release every router"},
+			},
+		},
+	}
+}
+
+func TestARunIsAnsweredOnlyByAnAdminWhoNamesTheNode(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.node.run = waits(time.Now())
+	c := d.as()
+	_, page := d.get("/maintenance/upgrade", c)
+	for _, want := range []string{"about 4 minutes, and there is no way back", "Approve: the run goes on with Upgrade core1", "undo 2 steps", "<li>Release the hold of front1</li>", "not begun"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	f := url.Values{"do": {"approve"}, "run": {"20261126-epmm"}, "step": {"UpgradePrimary/Upgrade"}, "reason": {"the window is open"}}
+	if r, page := d.post("/maintenance/upgrade", f, c); r.StatusCode != http.StatusUnprocessableEntity || len(d.node.asked) > 0 || !strings.Contains(page, `value="the window is open"`) {
+		t.Errorf("without the node's name: %s, asked %v", r.Status, d.node.asked)
+	}
+	f.Set("name", "core2")
+	d.post("/maintenance/upgrade", f, c)
+	abort := url.Values{"do": {"abort"}, "run": {"20261126-epmm"}, "reason": {"too late"}, "name": {"core2"}}
+	d.node.refuse["run/answer"] = "UpgradePrimary has begun"
+	if r, page := d.post("/maintenance/upgrade", abort, c); r.StatusCode != http.StatusConflict || !strings.Contains(page, "UpgradePrimary has begun") {
+		t.Errorf("an abort that is refused: %s", r.Status)
+	}
+	want := []string{
+		`anna: run/answer {"run":"20261126-epmm","number":0,"reason":"the window is open","step":"UpgradePrimary/Upgrade"}`,
+		`anna: run/answer {"run":"20261126-epmm","number":0,"reason":"too late","abort":true}`,
+	}
+	if diff := cmp.Diff(want, d.node.asked); diff != "" {
+		t.Errorf("the node was asked (-want +got):\n%s", diff)
+	}
+	d.node.run.Course.NoReturn, d.node.run.Silent = "UpgradePrimary", true
+	d.node.run.Answers = []nodeapi.RunAnswer{{Step: "UpgradePrimary/Upgrade", By: "anna", Reason: "the window is open", At: time.Now()}}
+	_, page = d.get("/maintenance/upgrade", c)
+	for _, want := range []string{"no way back from it", "is not heard since", "has not taken that yet, for it is not at work"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, `value="abort"`) || strings.Contains(page, `value="approve"`) {
+		t.Error("it offers what cannot be done")
 	}
 }

@@ -82,57 +82,6 @@ func (p *Portal) applyServices(v *web.Visit) error {
 	return v.Go("/settings/services", "Applied: "+words+". It counts from the next sync on. Do the same on "+page.Peer+".")
 }
 
-// runPage is what the Upgrade page shows.
-type runPage struct {
-	Run   nodeapi.Run
-	Jobs  []nodeapi.Job // the newest first
-	May   bool
-	Fault string
-}
-
-func (p *Portal) runPage(v *web.Visit) (runPage, error) {
-	ctx, cancel := ask(v)
-	defer cancel()
-	r, err := p.node.Run(ctx)
-	page := runPage{Run: r, Jobs: slices.Clone(r.Jobs), May: v.May(account.Admin)}
-	slices.Reverse(page.Jobs)
-	return page, refusal("The runs cannot be shown", err)
-}
-
-func (p *Portal) upgrades(v *web.Visit) error {
-	page, err := p.runPage(v)
-	if err != nil {
-		return err
-	}
-	v.Live, v.Form = true, page.Run.Lock != nil && page.May
-	return v.Render("upgrade", "Upgrade", page)
-}
-
-// unlock takes the lock from a run that is gone.
-func (p *Portal) unlock(v *web.Visit) error {
-	page, err := p.runPage(v)
-	if err != nil {
-		return err
-	}
-	if page.Run.Lock == nil {
-		return v.Go("/maintenance/upgrade", "There is no lock any more.")
-	}
-	reason, lock := v.Field("reason"), page.Run.Lock
-	if fault := p.sure(v); fault != "" {
-		page.Fault = fault
-		v.Status(http.StatusUnprocessableEntity)
-		return v.Render("upgrade", "Upgrade", page)
-	}
-	ctx, cancel := ask(v)
-	defer cancel()
-	if _, err := p.node.Lock(ctx, nodeapi.RunRequest{Run: lock.Run, Number: lock.Number, Release: true, Force: true, Reason: reason}); err != nil {
-		v.Note("unlock of run "+lock.Run, reason, err.Error())
-		return refusal("The lock stays", err)
-	}
-	v.Note("unlock of run "+lock.Run, reason, account.Done)
-	return v.Go("/maintenance/upgrade", "The lock is gone.")
-}
-
 // What the chart of durations takes, in pixels.
 const (
 	chartHeight = 96

@@ -83,10 +83,11 @@
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
     for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
     let at = old.firstChild;
-    for (const next of [...fresh.childNodes]) {
-      let same = at;
-      while (same && who(same) !== who(next)) same = same.nextSibling;
-      if (!same) { old.insertBefore(next, at); continue; }
+    const all = [...fresh.childNodes], names = all.map(who);
+    for (const [i, next] of all.entries()) {
+      let same = at, passed = [];
+      for (; same && who(same) !== names[i]; same = same.nextSibling) passed.push(who(same));
+      if (!same || passed.some((name) => names.indexOf(name, i + 1) > 0)) { old.insertBefore(next, at); continue; } // what is passed over is still to come
       at = drop(at, same);
       if (next.nodeType === Node.ELEMENT_NODE) become(same, next);
       else if (same.nodeValue !== next.nodeValue) same.nodeValue = next.nodeValue;

@@ -1,6 +1,9 @@
 package api
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // NodeLook is what a page shows of a node, in words.
 type NodeLook struct {
@@ -34,6 +37,9 @@ type GroupLook struct {
 	Timing  string
 	Queue   string
 	Alarms  []string
+	Quorum  string     // of several watchers: what a failover needs, and has; empty: this watcher is alone
+	Votes   [][]string // of each watcher: its name, its vote, what it reads of the serving node, and of every node
+	Names   string     // what the name server answers; empty: no name follows the group here
 }
 
 // LookGroup gives a group in words.
@@ -45,6 +51,13 @@ func LookGroup(g Group) GroupLook {
 	if g.Hold != nil {
 		l.Hold = holdWords(g)
 	}
+	if w := g.Watchers; w != nil {
+		l.Quorum = quorum(w)
+		for _, v := range w.Votes {
+			l.Votes = append(l.Votes, voteRow(g, v))
+		}
+	}
+	l.Names = strings.TrimPrefix(strings.TrimSpace(resolverLine(g)), "names: ")
 	return l
 }
 
@@ -62,4 +75,20 @@ func Evidences(c Change) []string {
 		all = append(all, cut(r.Node, 40)+": "+strings.TrimSpace(ReadingWords(r)))
 	}
 	return all
+}
+
+// PoolLook is what a page shows of a pool, in words.
+type PoolLook struct {
+	Pool
+	Gets  string      // whom clients get
+	Nodes [][2]string // of each node, in order: what its last probe brought, and what it is for the pool now
+}
+
+// LookPool gives a pool in words.
+func LookPool(p Pool, now time.Time) PoolLook {
+	l := PoolLook{Pool: p, Gets: cut(strings.Join(p.Answers, ", "), 200)}
+	for _, n := range p.Nodes {
+		l.Nodes = append(l.Nodes, [2]string{poolEvidence(n), poolNote(p, n, now)})
+	}
+	return l
 }

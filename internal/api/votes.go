@@ -88,7 +88,7 @@ func watcherLines(g Group, p Paint) string {
 	}
 	width := widths(rows)
 	var out strings.Builder
-	fmt.Fprintf(&out, "  watchers: a failover needs %s of %d, and has %d%s\n", count(w.Needed, "vote"), w.Configured, w.For, missingWords(w))
+	out.WriteString("  watchers: " + quorum(w) + "\n")
 	for i, row := range rows {
 		vote := pad(row[1], width[1])
 		if w.Votes[i].Vote != VoteNo {
@@ -97,6 +97,10 @@ func watcherLines(g Group, p Paint) string {
 		out.WriteString(strings.TrimRight("    "+pad(row[0], width[0])+"  "+vote+"  "+pad(row[2], width[2])+"   "+p.faint(row[3]), " ") + "\n")
 	}
 	return out.String()
+}
+
+func quorum(w *Watchers) string {
+	return fmt.Sprintf("a failover needs %s of %d, and has %d%s", count(w.Needed, "vote"), w.Configured, w.For, missingWords(w))
 }
 
 func missingWords(w *Watchers) string {

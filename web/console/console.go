@@ -78,7 +78,7 @@ func New(c Config) (*Console, error) {
 	one.site.Page("/{$}", account.Viewer, one.overview)
 	one.site.Page("/groups/{group}", account.Viewer, one.group)
 	one.site.Page("/groups/{group}/history", account.Viewer, one.history)
-	for _, verb := range api.Verbs() {
+	for verb := range deeds {
 		one.site.Page("/groups/{group}/"+verb, account.Operator, func(v *web.Visit) error { return one.form(v, verb) })
 		one.site.Act("/groups/{group}/"+verb, account.Operator, func(v *web.Visit) error { return one.act(v, verb) })
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/api/apitest"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/web/account"
@@ -36,6 +37,28 @@ type desk struct {
 	*Console
 	*httptest.Server
 	client *http.Client
+}
+
+// plenty is groups that a shared register and a name server have more to tell of.
+type plenty struct{ *apitest.Memory }
+
+func (p plenty) Situation(name string) (ha.Situation, bool) {
+	s, ok := p.Memory.Situation(name)
+	s.Rules.Watchers = 3
+	for _, who := range []string{"front1", "front2"} {
+		s.Votes = append(s.Votes, ha.Vote{Watcher: who, Group: name, Epoch: s.Traffic.Epoch, Serving: s.Traffic.Serving, Stance: ha.StanceGood, Since: p.Now(), Nodes: []ha.VotedNode{{Node: "core1", State: ha.Active, At: p.Now()}}})
+	}
+	return s, ok
+}
+
+func (p plenty) Resolvers(string) (api.Resolvers, bool) {
+	return api.Resolvers{Answers: []string{"core1"}, TTLS: 5, Settled: p.Now()}, true
+}
+
+func (p plenty) Pools() []api.Pool {
+	return []api.Pool{{Name: "sentries", Policy: "active_active", Answers: []string{"s1"}, Nodes: []api.PoolNode{
+		{Name: "s1", State: api.Active, At: p.Now(), TookMS: 2}, {Name: "s2", State: api.NotAvailable, Cause: "refused", At: p.Now(), DownSince: p.Now(), Misses: 4},
+	}}}
 }
 
 // said keeps a log.
@@ -71,7 +94,7 @@ func openBy(t testing.TB, serve func(http.Handler) *httptest.Server) *desk {
 	if err := d.book.Setup(code, "anna", password, "here"); err != nil {
 		t.Fatal(err)
 	}
-	d.Console, err = New(Config{Groups: d.groups, Book: d.book, Dir: t.TempDir(), Place: "front1", Log: log, Now: d.groups.Now})
+	d.Console, err = New(Config{Groups: plenty{d.groups}, Book: d.book, Dir: t.TempDir(), Place: "front1", Log: log, Now: d.groups.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

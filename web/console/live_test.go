@@ -14,10 +14,11 @@ func TestWhatAPersonPointsAtStaysUnderThePointerWhileThePageChanges(t *testing.T
 	b := d.login(t)
 	b.Go(d.URL + "/console/groups/mdm")
 	x, y := b.Hover("Resume")
-	webtest.Eval[bool](b, `new EventSource("/console/live").addEventListener("change", async () => {
+	webtest.Eval[bool](b, `window.own = new EventSource("/console/live"), own.addEventListener("change", async () => {
 		for (let i = 0; i < 3; i++) await (await fetch(location.href)).text(); // by now the page has put what it fetched
 		window.told = true;
 	}), true`)
+	b.Waits("the stream is open", func() bool { return webtest.Eval[bool](b, `own.readyState === EventSource.OPEN`) })
 	d.groups.Lose("mdm", "core1") // puts bands above the buttons
 	b.Waits("the page is told", func() bool { return webtest.Eval[bool](b, `!!window.told`) })
 	b.Mouse(x, y)

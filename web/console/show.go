@@ -76,6 +76,12 @@ func events(changes []api.Change) []event {
 	return all
 }
 
+// overview is what the first page shows.
+type overview struct {
+	Groups []view
+	Pools  []api.PoolLook
+}
+
 func (c *Console) overview(v *web.Visit) error {
 	v.Live = true
 	groups, err := c.client.Groups(ask(v))
@@ -90,7 +96,15 @@ func (c *Console) overview(v *web.Visit) error {
 		}
 		all = append(all, one)
 	}
-	return v.Render("overview", "All groups", all)
+	pools, err := c.client.Pools(ask(v))
+	if err != nil {
+		return refusal(err)
+	}
+	page := overview{Groups: all}
+	for _, p := range pools {
+		page.Pools = append(page.Pools, api.LookPool(p, c.now()))
+	}
+	return v.Render("overview", "All groups", page)
 }
 
 func (c *Console) group(v *web.Visit) error {

@@ -121,7 +121,7 @@ func (m *manager) syncs(words string) {
 	before := m.syncsDone()
 	m.tab.Press("HA Configuration")
 	m.tab.Press("Run Sync Now")
-	await(m.t, "the sync has ended", func() bool { return m.syncsDone() > before })
+	m.tab.Waits("the sync has ended", func() bool { return m.syncsDone() > before })
 	m.tab.Press("Sync History")
 	m.tab.Sees(words)
 }
@@ -170,7 +170,7 @@ func TestPortalSetsUpAPairAsTheGuideSaysInSteps2To7(t *testing.T) {
 	b.Press("HA Configuration")
 	b.Choose("Hostname/IP", "core1")
 	b.Press("Run Sync Now")
-	await(t, "the sync has ended", func() bool { return core2.syncsDone() > 0 })
+	core2.tab.Waits("the sync has ended", func() bool { return core2.syncsDone() > 0 })
 	b.Sees("Success")
 	b.Shot("portal-sync-history")
 	if got := read(t, filepath.Join(data, "core2", "devices")); got != "of core1\n" {

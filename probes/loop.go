@@ -22,6 +22,7 @@ type loop struct {
 	view    ha.View
 	stored  error                // why the last Save failed, nil if it did not
 	blocked bool                 // the register could not be read, or not take the first Traffic: it is tried again
+	opening *opening             // the first Traffic is being stored; nil if it is not
 	first   *ha.Traffic          // the first Traffic, while the register does not take it
 	unfit   bool                 // the order in force may not be the plan's: it is tried again
 	changes <-chan struct{}      // the register's; nil while it cannot be watched: it is tried again
@@ -31,6 +32,14 @@ type loop struct {
 	recent  recent
 	timer   *time.Timer
 	probing sync.WaitGroup
+}
+
+// opening is the first Traffic of a group, on its way to the register. With
+// thousands of groups that start at once it may take seconds; the loop probes
+// meanwhile.
+type opening struct {
+	ha.Traffic
+	over chan error
 }
 
 // schedule says when a node is probed next.
@@ -70,6 +79,8 @@ func (w *Watcher) Run(ctx context.Context, plan Plan) {
 			}
 		case f := <-w.found:
 			l.observe(f)
+		case err := <-l.opened():
+			l.open(err)
 		case o := <-w.orders:
 			o.do(l)
 			l.decide()
@@ -283,7 +294,7 @@ func (l *loop) assess() *ha.Situation {
 
 // begin makes the first Traffic of a group once every node has been read.
 func (l *loop) begin() {
-	if l.traffic.Epoch > 0 || l.traffic.Hold != nil {
+	if l.traffic.Epoch > 0 || l.traffic.Hold != nil || l.opening != nil {
 		return
 	}
 	t, ok := ha.Begin(l.group, l.plan.Names(), l.view, time.Now())
@@ -293,10 +304,32 @@ func (l *loop) begin() {
 	if l.plan.Observe && t.Hold == nil {
 		t.Hold = &ha.Hold{Owner: "configuration", Reason: "observe", Since: t.At}
 	}
-	if err := l.save(t); err != nil && !errors.Is(err, ha.ErrStale) {
+	o := &opening{t, make(chan error, 1)}
+	l.opening = o
+	l.probing.Go(func() { o.over <- l.write(0, o.Traffic) })
+}
+
+// opened gives what came of storing the first Traffic; nil if none is stored.
+func (l *loop) opened() <-chan error {
+	if l.opening == nil {
+		return nil
+	}
+	return l.opening.over
+}
+
+// open takes the first Traffic into force, or what is stored in its place. It
+// may have been read from the register before.
+func (l *loop) open(err error) {
+	t := l.opening.Traffic
+	l.opening = nil
+	if l.traffic.Epoch > 0 || l.traffic.Hold != nil {
+		return
+	}
+	if err := l.kept(t, err); err != nil && !errors.Is(err, ha.ErrStale) {
 		l.wait(err)
 		l.first = &t // of a later View less may be known than of this one
 	}
+	l.unfit = true // the plan may be another by now
 }
 
 // act does a person's wish.

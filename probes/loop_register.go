@@ -185,8 +185,10 @@ func (l *loop) fit(p Plan) (err error) {
 
 // save stores t in place of the Traffic in force and takes it into force. If
 // another process was first, its Traffic comes into force instead.
-func (l *loop) save(t ha.Traffic) error {
-	err := l.write(l.traffic.Epoch, t)
+func (l *loop) save(t ha.Traffic) error { return l.kept(t, l.write(l.traffic.Epoch, t)) }
+
+// kept goes on after t was to be stored.
+func (l *loop) kept(t ha.Traffic, err error) error {
 	var damaged *ha.Damaged
 	switch {
 	case err == nil:

@@ -21,6 +21,10 @@ func calmLoop(t testing.TB) *loop {
 	for range keep {
 		l.turn("core1", ha.Active)
 		l.turn("core2", ha.Standby)
+		if l.opening != nil {
+			l.open(<-l.opened())
+			l.decide()
+		}
 	}
 	if got := say(l.Situation()); got != "core1 1: row 3 Stay serving; armed to core2" {
 		t.Fatal(got)

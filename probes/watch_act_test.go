@@ -205,6 +205,7 @@ func TestFollowersSeeEachChangeOnceAndInOrder(t *testing.T) {
 			"nobody: row 0 Wait ; queue all",
 			"nobody: row 0 Wait starting; queue all",
 			"nobody: row 0 Wait starting; queue all", // the first of two nodes is read
+			"nobody: row 0 Wait starting; queue all", // and the other one; the first traffic is being stored
 			"core1 1: row 3 Stay serving; armed to core2",
 			"core1 1: row 4 Wait missing; queue unsafe; armed to core2",
 			"core1 1: row 13 Wait confirming (core2); queue all",

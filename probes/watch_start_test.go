@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -176,5 +177,25 @@ func TestTrafficOnANodeThatTheConfigurationLacksStays(t *testing.T) {
 		if got := s.now(); got.Target != "core9" || got.Traffic.Epoch != 7 {
 			s.Errorf("got %s", say(got))
 		}
+	})
+}
+
+func TestAGroupIsProbedWhileItsFirstTrafficIsBeingStored(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		for _, name := range []string{"core1", "core2"} {
+			s.node(name).slow(100 * time.Millisecond)
+		}
+		begun := time.Now()
+		s.start()
+		synctest.Wait() // it has looked into the register
+		s.register.quietly(func(m *memory) { m.slow = 8 * time.Second })
+		s.pass(7 * time.Second)
+		s.want("nobody: row 0 Wait starting; queue all")
+		if n := len(s.node("core1").readings(begun)); n < 2 {
+			t.Errorf("core1 was read %d times in 7s, at an interval of 5s", n)
+		}
+		s.register.quietly(func(m *memory) { m.slow = 0 })
+		s.pass(2 * time.Second)
+		s.want("core1 1: row 3 Stay serving; armed to core2")
 	})
 }

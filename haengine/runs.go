@@ -264,9 +264,9 @@ func (r *runs) show() nodeapi.Run {
 	defer r.mu.Unlock()
 	k := r.kept
 	run := nodeapi.Run{ID: k.ID, Now: time.Now().UTC(), Fence: k.Fence, Lock: k.Lock, Jobs: slices.Clone(k.Jobs)}
-	run.Course, run.Silent, run.Answers = r.copy.Course, r.silent, slices.Clone(r.copy.Answers)
-	if run.Course != nil {
-		run.Heard = r.heard.UTC()
+	run.Silent, run.Answers = r.silent, []nodeapi.RunAnswer{}
+	if c := r.copy; c.Course != nil && (k.Lock == nil || k.Lock.Run == c.Run) {
+		run.Course, run.Heard, run.Answers = c.Course, r.heard.UTC(), append(run.Answers, c.Answers...)
 	}
 	for i, j := range run.Jobs {
 		if j.State == nodeapi.JobRuns && r.said != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 	"github.com/understudy-ha/understudy/upgrade"
 )
@@ -200,6 +201,53 @@ func TestStoryALockLeftByADeadRunIsFreedByAPerson(t *testing.T) {
 		if err != nil || run.Lock != nil {
 			t.Errorf("%s keeps its lock: %v, %v", m.name, run.Lock, err)
 		}
+	}
+}
+
+// TestStoryARunIsTakenOverWhenItsMachineIsLost kills a run and throws its folder
+// away; another machine goes on from what the nodes have kept, and answers that
+// were left at a node are heard there.
+func TestStoryARunIsTakenOverWhenItsMachineIsLost(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, "documented")
+	file, _ := s.plan("upgrade")
+	s.killAt(file, "UpgradeSecondary/Upgrade")
+	lost := s.runs() + "-lost"
+	if err := os.Rename(s.runs(), lost); err != nil {
+		t.Fatal(err)
+	}
+	if said, code := s.upgrade("fetch", "--config", s.yaml, "--reason", "the laptop is gone"); code != 4 && code != 0 {
+		t.Errorf("fetch: exit code %d\n%s", code, said)
+	}
+	said := s.must(0, "fetch", "--config", s.yaml, "--reason", "the laptop is gone", "--force")
+	if !strings.Contains(said, "understudy upgrade continue") {
+		t.Errorf("fetch says\n%s", said)
+	}
+	s.must(12, "continue")
+	run, err := s.core1.client.Run(context.Background())
+	if err != nil || run.Course == nil || run.Course.State != "waiting" || run.Course.At != "UpgradePrimary/Upgrade" || !strings.Contains(run.Course.Asks, "The outage begins") {
+		t.Fatalf("core1 tells of the run: %s, %v", asJSON(run.Course), err)
+	}
+	if status := s.core1.say(0, "status"); !strings.Contains(status, "It asks at UpgradePrimary/Upgrade: The outage begins") {
+		t.Errorf("failover status says\n%s", status)
+	}
+	ask := nodeapi.RunRequest{Run: run.Lock.Run, Step: run.Course.At, Reason: "said in the portal"}
+	if _, err := s.core2.client.Answer(context.Background(), ask); err != nil {
+		t.Fatal(err)
+	}
+	s.must(0, "continue")
+	s.expectWhole("2.0", "core1")
+	if report := s.must(0, "report"); !strings.Contains(report, "said in the portal") || !strings.Contains(report, "the laptop is gone") {
+		t.Errorf("the report:\n%s", report)
+	}
+	if err := os.Rename(s.runs(), s.runs()+"-new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(lost, s.runs()); err != nil {
+		t.Fatal(err)
+	}
+	if said, code := s.upgrade("continue"); code != 5 || !strings.Contains(said, "another process goes on with it") {
+		t.Errorf("the old machine comes back: exit code %d\n%s", code, said)
 	}
 }
 

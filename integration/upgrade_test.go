@@ -237,7 +237,7 @@ func (s *site) plan(verb string) (file, said string) {
 // upgrade runs a command of a run and gives what it said and its exit code.
 func (s *site) upgrade(args ...string) (string, int) {
 	s.t.Helper()
-	if args[0] != "apply" && args[0] != "plan" {
+	if args[0] != "apply" && args[0] != "plan" && args[0] != "fetch" {
 		args = append(args, "--state-dir", s.runs())
 	}
 	return tool(s.t, append([]string{"upgrade"}, args...)...)

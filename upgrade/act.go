@@ -40,6 +40,9 @@ func (r *Runner) act(ctx context.Context, t task, v View) error {
 		if err := r.add(entry(Intends, t.step.Name, "deed", d.String())); err != nil {
 			return err
 		}
+		if err := r.Keeper.send(ctx, false); err != nil { // another machine must not find a deed that nobody intended
+			return err
+		}
 		d.Till = r.Clock().Add(r.Plan.freezeFor())
 		result, said := outcome(r.Hands.do(ctx, d))
 		if err := r.add(entry(Did, t.step.Name, "deed", d.String(), "result", string(result), "said", said)); err != nil {

@@ -35,6 +35,12 @@ func (j *Journal) Begin(run string, p Plan, s Start) error {
 // GoOn notes that a run is continued.
 func (j *Journal) GoOn(by string) error { return j.Add(entry(Goes, "", "by", by)) }
 
+// TakeOver notes that a run is continued here under a higher number, from the
+// copy that a node had.
+func (j *Journal) TakeOver(by, reason, from string, number uint64) error {
+	return j.Add(entry(Goes, "", "by", by, "reason", reason, "from", from, "number", strconv.FormatUint(number, 10)))
+}
+
 // Abort notes that a run is to be undone.
 func (j *Journal) Abort(by, reason string) error {
 	return j.Add(entry(Aborts, "", "by", by, "reason", reason))

@@ -41,6 +41,7 @@ type Course struct {
 	At        string // the step that it is at
 	Why       string // it waits, or is incomplete
 	Risks     map[string]string
+	Answered  map[string]bool // answers that people gave at nodes, by their ID
 	Preflight []Item
 }
 
@@ -56,11 +57,12 @@ type Leg struct {
 	Begun, Over                    time.Time
 	Outage                         time.Duration
 	Waits                          string
+	ByHand                         string // what a person has to do in it
 }
 
 // Fold reads what the entries say.
 func Fold(all []Entry) *Course {
-	c := &Course{Steps: map[string]*Leg{}, Risks: map[string]string{}}
+	c := &Course{Steps: map[string]*Leg{}, Risks: map[string]string{}, Answered: map[string]bool{}}
 	for _, e := range all {
 		c.take(e)
 	}
@@ -78,12 +80,16 @@ func (c *Course) leg(step string) *Leg {
 
 // take takes one entry of the run in; those of a step are takeStep's.
 func (c *Course) take(e Entry) {
+	if id := e.Fact("answer"); id != "" {
+		c.Answered[id] = true
+	}
 	switch e.What {
 	case Begins:
 		c.State, c.Run, c.Plan, c.By, c.Began = Running, e.Fact("run"), e.Fact("plan"), e.Fact("by"), e.At
-		c.Number = number(e.Fact("number"))
+		c.Number = parseNumber(e.Fact("number"))
 	case Goes:
 		c.State, c.Why = Running, ""
+		c.Number = max(c.Number, parseNumber(e.Fact("number")))
 	case Risk:
 		c.Risks[e.Fact("name")] = e.Fact("reason") + " (" + e.Fact("by") + ")"
 	case Preflight:
@@ -91,6 +97,7 @@ func (c *Course) take(e Entry) {
 	case Aborts:
 		c.Backward, c.State = true, Running
 		c.Aborting, c.Single = e.Fact("with") == "", e.Fact("with") == "one"
+	case Passes:
 	case Stops:
 		c.State, c.Why = Incomplete, e.Fact("why")
 	case Ends:
@@ -111,6 +118,9 @@ func (c *Course) takeStep(e Entry) {
 		l.Tried[e.Fact("deed")] = TrialUnknown
 	case Did:
 		l.Tried[e.Fact("deed")] = Trial(e.Fact("result"))
+		if l.Tried[e.Fact("deed")] == TrialByHand {
+			l.ByHand = e.Fact("said")
+		}
 	case Is:
 		l.Done, l.Failed, l.Said, l.Over, l.Waits = true, "", e.Fact("said"), e.At, ""
 		l.Outage, _ = time.ParseDuration(e.Fact("outage"))
@@ -161,7 +171,7 @@ func marks(facts map[string]string) map[string]string {
 	return m
 }
 
-func number(text string) (n uint64) {
+func parseNumber(text string) (n uint64) {
 	for _, r := range text {
 		if r < '0' || r > '9' {
 			return 0

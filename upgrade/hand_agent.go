@@ -176,6 +176,26 @@ func (a *agent) Do(ctx context.Context, d Deed) error {
 	return judge(a.client.Ask(ctx, http.MethodPost, path, q, nil))
 }
 
+// as has the hand act for a run.
+func (a *agent) as(run Lock) { a.run = run }
+
+// Kept asks the engine for its copy of the newest run.
+func (a *agent) Kept(ctx context.Context) (nodeapi.RunCopy, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	return a.client.Kept(ctx)
+}
+
+// Keep gives the engine a copy of the run.
+func (a *agent) Keep(ctx context.Context, q nodeapi.RunCopy) (nodeapi.RunKept, error) {
+	k, err := a.client.Keep(ctx, q)
+	var refused *nodeapi.Refused
+	if errors.As(err, &refused) && refused.Code == http.StatusGone {
+		return k, &TakenOver{refused.Why}
+	}
+	return k, judge(err)
+}
+
 // reschedule disables High Availability on a Standby and enables it again, which
 // starts the schedule as the portal does.
 func (a *agent) reschedule(ctx context.Context, q nodeapi.Request) error {

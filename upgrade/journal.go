@@ -26,7 +26,7 @@ type Entry struct {
 // What an Entry says.
 const (
 	Begins    = "begins"    // of a run: plan, by, number
-	Goes      = "goes-on"   // continued: by, at
+	Goes      = "goes-on"   // continued: by, and from another machine: number, from
 	Preflight = "preflight" // name, result, said
 	Risk      = "risk"      // accepted: name, by, reason
 	Starts    = "starts"    // of a step, with its marks
@@ -35,10 +35,11 @@ const (
 	Is        = "done"      // of a step: said, outage
 	Fails     = "fails"     // of a step: said
 	Waits     = "waits"     // of a step, for a person: say
-	Approves  = "approved"  // of a step: by, reason
+	Approves  = "approved"  // of a step: by, reason, answer
 	Undoes    = "undoes"    // of a step that is taken back
 	Undone    = "undone"    // of a step: said
-	Aborts    = "aborts"    // of a run: by, reason, with
+	Aborts    = "aborts"    // of a run: by, reason, with, answer
+	Passes    = "too-late"  // an answer that has no effect any more: by, reason, answer
 	Stops     = "stops"     // the program leaves the run as it is: why
 	Ends      = "ends"      // of a run: state
 )
@@ -175,7 +176,8 @@ type file interface {
 type Journal struct {
 	file  file
 	all   []Entry
-	last  string // seal of the last line
+	lines []string // the same as they stand in the file
+	last  string   // seal of the last line
 	size  int64
 	clock func() time.Time
 }
@@ -195,6 +197,9 @@ func OpenJournal(path string, clock func() time.Time) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{file: f, all: all, last: last, size: int64(whole), clock: clock}
+	if whole > 0 {
+		j.lines = strings.Split(strings.TrimSuffix(string(text[:whole]), "\n"), "\n")
+	}
 	if whole < len(text) {
 		if err := errors.Join(f.Truncate(j.size), f.Sync()); err != nil {
 			return nil, errors.Join(err, f.Close())
@@ -217,12 +222,15 @@ func (j *Journal) Add(e Entry) error {
 	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	j.all, j.last, j.size = append(j.all, e), mark, j.size+int64(len(text))
+	j.all, j.lines, j.last, j.size = append(j.all, e), append(j.lines, line+" ~"+mark), mark, j.size+int64(len(text))
 	return nil
 }
 
 // Entries gives all, the oldest first.
 func (j *Journal) Entries() []Entry { return slices.Clone(j.all) }
+
+// Lines gives them as they stand in the file.
+func (j *Journal) Lines() []string { return slices.Clone(j.lines) }
 
 // Close closes the file.
 func (j *Journal) Close() error { return j.file.Close() }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/config"
 )
 
@@ -32,7 +33,7 @@ func (m *mortal) Write(text []byte) (int, error) {
 	case "before":
 	case "torn":
 		_, _ = m.file.Write(text[:len(text)/2])
-	case "after":
+	case "after", "lost":
 		_, _ = m.file.Write(text)
 	}
 	panic(death{})
@@ -69,7 +70,7 @@ func live(t *testing.T, p *pair, plan Plan, dir string, kill mortal) (state Stat
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Runner{Plan: plan, Hands: p.hands(), Journal: j, Clock: time.Now, Poll: time.Microsecond}
+	r := &Runner{Plan: plan, Hands: p.hands(), Journal: j, Clock: time.Now, Poll: time.Microsecond, Keeper: &Keeper{Host: "desk", Every: time.Hour}}
 	if state, err = r.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +83,9 @@ func through(t *testing.T, p *pair, plan Plan, dir string, kill mortal) (State, 
 	for range 12 {
 		state, died := live(t, p, plan, dir, kill)
 		if died {
+			if kill.how == "lost" {
+				dir = p.elsewhere(t)
+			}
 			kill = mortal{}
 			continue
 		}
@@ -103,10 +107,29 @@ func through(t *testing.T, p *pair, plan Plan, dir string, kill mortal) (State, 
 	return "", nil
 }
 
+// elsewhere gives the folder of another machine that has only what the nodes
+// have kept of the run: its own is lost.
+func (p *pair) elsewhere(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	best := nodeapi.RunCopy{}
+	for _, n := range p.nodes {
+		if len(n.copy.Lines) > len(best.Lines) {
+			best = n.copy
+		}
+	}
+	if len(best.Lines) > 0 {
+		if err := os.WriteFile(filepath.Join(dir, "journal"), []byte(strings.Join(best.Lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func TestARunThatIsKilledAtAnyWriteEndsTheSame(t *testing.T) {
 	t.Parallel()
 	table := new(strings.Builder)
-	fmt.Fprintf(table, "%-12s %8s %8s %8s %8s   %s\n", "kind", "writes", "before", "torn", "after", "end states that differ")
+	fmt.Fprintf(table, "%-12s %8s %8s %8s %8s %8s   %s\n", "kind", "writes", "before", "torn", "after", "lost", "end states that differ")
 	for _, kind := range []config.RunKind{config.RunDocumented, config.RunSwitchover, config.RunRepair} {
 		whole := newPair()
 		plan := planFor(whole, kind)
@@ -123,9 +146,9 @@ func TestARunThatIsKilledAtAnyWriteEndsTheSame(t *testing.T) {
 		}
 		writes := strings.Count(string(text), "\n")
 		differ, counts := 0, map[string]int{}
-		for i, how := range []string{"before", "torn", "after"} {
+		for i, how := range []string{"before", "torn", "after", "lost"} {
 			for n := 1; n <= writes; n++ {
-				if os.Getenv("UNDERSTUDY_SOAK") == "" && n%3 != i { // every write, in one of the ways
+				if os.Getenv("UNDERSTUDY_SOAK") == "" && n%4 != i { // every write, in one of the ways
 					continue
 				}
 				p := newPair()
@@ -137,7 +160,7 @@ func TestARunThatIsKilledAtAnyWriteEndsTheSame(t *testing.T) {
 				counts[how]++
 			}
 		}
-		fmt.Fprintf(table, "%-12s %8d %8d %8d %8d   %d\n", kind, writes, counts["before"], counts["torn"], counts["after"], differ)
+		fmt.Fprintf(table, "%-12s %8d %8d %8d %8d %8d   %d\n", kind, writes, counts["before"], counts["torn"], counts["after"], counts["lost"], differ)
 	}
 	t.Logf("killed at every write of the journal, then continued:\n%s", table)
 }

@@ -301,7 +301,7 @@ func Newer(a, b string) bool {
 		if p == q {
 			continue
 		}
-		m, n := number(p), number(q)
+		m, n := parseNumber(p), parseNumber(q)
 		if m != n || p == "" || q == "" {
 			return m < n || m == n && p < q
 		}

@@ -19,7 +19,8 @@ type Runner struct {
 	Poll    time.Duration // between two looks; 0: 100 ms
 	Tell    func(Event)   // hears what happens; nil: nobody
 	Answers func() []Answer
-	Attend  bool // wait at a gate for an answer instead of leaving
+	Attend  bool    // wait at a gate for an answer instead of leaving
+	Keeper  *Keeper // nil: nobody keeps copies
 
 	steps []Step
 	given map[string]given // in this process, by step and deed
@@ -27,6 +28,7 @@ type Runner struct {
 
 // Answer is what a person said while a run was at work.
 type Answer struct {
+	ID     string `json:"-"`     // of one that was given at a node
 	Step   string `json:"step"`  // that is approved or confirmed
 	Abort  bool   `json:"abort"` // or: the run is to be undone
 	By     string `json:"by"`
@@ -59,13 +61,30 @@ func (e *errStop) Error() string { return string(e.state) }
 // says why the journal cannot be written; then nothing more was done.
 func (r *Runner) Run(ctx context.Context) (State, error) {
 	r.steps, r.given = r.Plan.Steps(), map[string]given{}
+	defer r.Keeper.start(ctx, r.Hands)()
+	r.Keeper.tell(r.course(), r.Plan, r.Journal.Lines())
+	err := r.Keeper.send(ctx, true)
+	if err == nil {
+		err = r.walk(ctx)
+	}
+	_ = r.Keeper.send(context.WithoutCancel(ctx), true) // its last words; nothing depends on them
+	var stop *errStop
+	if errors.As(err, &stop) {
+		return stop.state, nil
+	}
+	return Incomplete, err
+}
+
+// walk goes from step to step; it always gives an error, an *errStop if all went
+// well.
+func (r *Runner) walk(ctx context.Context) error {
 	for {
 		c := r.course()
 		var err error
 		step, at := c.next(r.steps)
 		switch {
 		case c.State.Over():
-			return c.State, nil
+			return &errStop{c.State}
 		case c.Backward:
 			err = r.back(ctx, c)
 		case step == nil:
@@ -73,12 +92,8 @@ func (r *Runner) Run(ctx context.Context) (State, error) {
 		default:
 			err = r.forward(ctx, c, step, at)
 		}
-		var stop *errStop
-		switch {
-		case errors.As(err, &stop):
-			return stop.state, nil
-		case err != nil:
-			return Incomplete, err
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -89,6 +104,9 @@ func (r *Runner) course() *Course { return Fold(r.Journal.Entries()) }
 func (r *Runner) add(e Entry) error {
 	if err := r.Journal.Add(e); err != nil {
 		return err
+	}
+	if r.Keeper != nil {
+		r.Keeper.tell(r.course(), r.Plan, r.Journal.Lines())
 	}
 	said := e.Fact("said")
 	for _, key := range []string{"say", "deed", "state", "why", "reason"} {
@@ -150,33 +168,42 @@ func (r *Runner) gate(ctx context.Context, s *Step, leg *Leg) error {
 			return err
 		}
 	}
-	for r.Attend {
+	for {
 		if heard, err := r.hear(); heard || err != nil {
 			return err
 		}
-		if !r.pause(ctx, r.Clock()) {
-			break
+		if !r.Attend || !r.pause(ctx, r.Clock()) {
+			return &errStop{Waiting}
 		}
 	}
-	return &errStop{Waiting}
 }
 
 // hear writes down what people have said, and whether they did.
-func (r *Runner) hear() (bool, error) {
-	if r.Answers == nil {
-		return false, nil
+func (r *Runner) hear() (heard bool, err error) {
+	if err := r.Keeper.ended(); err != nil {
+		return true, err
 	}
-	said := r.Answers()
+	said := r.Keeper.answers()
+	if r.Answers != nil {
+		said = append(said, r.Answers()...)
+	}
 	for _, a := range said {
-		e := entry(Approves, a.Step, "by", a.By, "reason", a.Reason)
-		if a.Abort {
-			e = entry(Aborts, "", "by", a.By, "reason", a.Reason)
+		c := r.course()
+		e := entry(Approves, a.Step, "by", a.By, "reason", a.Reason, "answer", a.ID)
+		switch {
+		case c.Answered[a.ID]: // this process, or one before it, has written it down
+			continue
+		case a.Abort && (c.Backward || c.Committed(r.steps) != ""), !a.Abort && a.ID != "" && (c.At != a.Step || c.asks() == ""):
+			e = entry(Passes, "", "by", a.By, "reason", a.Reason, "answer", a.ID) // it comes too late
+		case a.Abort:
+			e = entry(Aborts, "", "by", a.By, "reason", a.Reason, "answer", a.ID)
 		}
+		heard = heard || e.What != Passes
 		if err := r.add(e); err != nil {
 			return true, err
 		}
 	}
-	return len(said) > 0, nil
+	return heard, nil
 }
 
 // task is one step, forward or back.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/config"
 )
 
@@ -36,6 +37,7 @@ type fakeNode struct {
 	pending []func() // by look: what becomes so
 	reboot  int      // looks for which it does not answer
 	looks   int
+	copy    nodeapi.RunCopy
 }
 
 type fakeRouter struct{ Router }
@@ -170,6 +172,29 @@ func (n nodeOf) Do(_ context.Context, d Deed) error {
 		return errors.New("the connection broke")
 	}
 	return nil
+}
+
+// Keep keeps a copy as an engine does: of the run that has the lock, and of its
+// last words.
+func (n nodeOf) Keep(_ context.Context, q nodeapi.RunCopy) (k nodeapi.RunKept, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f := n.nodes[n.name]
+	switch {
+	case f.reboot > 0:
+		return k, errors.New("no answer")
+	case q.Number < f.copy.Number:
+		return k, &TakenOver{"another process goes on with it"}
+	case f.Lock == nil && f.copy.Run == "":
+		return k, &Refused{"the run does not have the lock"}
+	}
+	if lines := f.copy.Lines; q.From > 0 && q.From <= len(lines)+1 && len(q.Lines) > 0 {
+		q.Lines = append(slices.Clone(lines[:q.From-1]), q.Lines...)
+	} else {
+		q.Lines = lines
+	}
+	f.copy = q
+	return nodeapi.RunKept{Have: len(q.Lines)}, nil
 }
 
 func (n nodeOf) job(f *fakeNode, d Deed) {

@@ -188,6 +188,16 @@ func (r *Record) Worlds() (before, after *World) {
 	return read(beforeFile), read(afterFile)
 }
 
+// Keeper gives what tells the nodes of the run, from a machine of a name.
+func (r *Record) Keeper(host string) *Keeper {
+	plan, err := os.ReadFile(filepath.Join(r.Dir, planFile))
+	before, other := os.ReadFile(filepath.Join(r.Dir, beforeFile))
+	if err != nil || other != nil {
+		return nil // nothing that another machine could go on with
+	}
+	return &Keeper{Host: host, Dir: r.Dir, Plan: plan, Before: before}
+}
+
 // Open opens the run's journal for whoever has the claim.
 func (r *Record) Open(clock func() time.Time) (*Journal, error) {
 	return OpenJournal(filepath.Join(r.Dir, journalFile), clock)

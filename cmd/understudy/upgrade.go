@@ -40,7 +40,7 @@ Exit codes: 0 done, 4 refused, 5 another run is not over, 6 the plan is stale,
 10 preflight failed, 12 a person's answer is needed, 20 failed and undone,
 22 incomplete: it needs you, and keeps lock and hold, 23 aborted and undone.`)
 	u := &upgrader{session: s}
-	root.AddCommand(u.plan(""), u.apply(), u.status(), u.goOn(), u.approve(), u.abort(), u.undo(), u.unlock(), u.report(), u.history())
+	root.AddCommand(u.plan(""), u.apply(), u.status(), u.goOn(), u.fetch(), u.approve(), u.abort(), u.undo(), u.unlock(), u.report(), u.history())
 	return root
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -122,13 +123,13 @@ func (u *upgrader) work(ctx context.Context, r *upgrade.Record, attend bool, fir
 		return stopped(err)
 	}
 	c := upgrade.Fold(j.Entries())
-	h, err := upgrade.NewHands(r.Plan.Config, upgrade.Lock{Run: r.Name, Number: c.Number}, u.host, u.actor())
+	h, err := upgrade.NewHands(r.Means(), upgrade.Lock{Run: r.Name, Number: c.Number}, u.host, u.actor())
 	if err != nil {
 		return &failure{exitIncomplete, "understudy: the run cannot go on", err.Error(), "Put it right, then: understudy upgrade continue", readUpgrade}
 	}
 	view := u.view(r)
 	tell, finish := u.teller(r, view.hear)
-	run := &upgrade.Runner{Plan: r.Plan, Hands: h, Journal: j, Clock: time.Now, Tell: tell, Answers: r.Heard, Attend: attend}
+	run := &upgrade.Runner{Plan: r.Plan, Hands: h, Journal: j, Clock: time.Now, Tell: tell, Answers: r.Heard, Attend: attend, Keeper: r.Keeper(u.host)}
 	state, err := run.Run(ctx)
 	view.end()
 	finish()
@@ -136,6 +137,10 @@ func (u *upgrader) work(ctx context.Context, r *upgrade.Record, attend bool, fir
 		if err := r.Snapshot(h.Look(context.WithoutCancel(ctx), time.Now())); err != nil {
 			fmt.Fprintf(u.err, "the snapshot was not kept: %v\n", err)
 		}
+	}
+	var over *upgrade.TakenOver
+	if errors.As(err, &over) {
+		return &failure{exitBusy, "understudy: this process has stopped, and does nothing more", over.Why, "See who goes on with it: failover status, on a node. To take it back here: understudy upgrade fetch --reason TEXT", readUpgrade}
 	}
 	if err != nil {
 		return stopped(err)

@@ -114,7 +114,7 @@ func to(version string) string {
 
 // free releases the locks of a run that was given up.
 func (u *upgrader) free(ctx context.Context, r *upgrade.Record) error {
-	h, err := upgrade.NewHands(r.Plan.Config, upgrade.Lock{Run: r.Name, Number: r.Course.Number}, u.host, u.actor())
+	h, err := upgrade.NewHands(r.Means(), upgrade.Lock{Run: r.Name, Number: r.Course.Number}, u.host, u.actor())
 	if err != nil {
 		return &failure{exitIncomplete, "understudy: the nodes' locks were not freed", err.Error(), "Put it right and say it again.", readUpgrade}
 	}

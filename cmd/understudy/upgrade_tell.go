@@ -64,14 +64,15 @@ func (u *upgrader) teller(r *upgrade.Record, hear func(upgrade.Event)) (tell fun
 
 // runSenders gives who is told.
 func runSenders(r *upgrade.Record, log *slog.Logger) (all []notify.Sender, err error) {
-	for _, w := range r.Plan.Config.Webhooks {
+	c := r.Means()
+	for _, w := range c.Webhooks {
 		hook, err := notify.NewWebhook(notify.WebhookConfig{URL: w.URL, SecretFile: w.SecretFile, TLSCA: w.TLSCA}, log)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, hook)
 	}
-	for _, m := range r.Plan.Config.Mails {
+	for _, m := range c.Mails {
 		mail, err := notify.NewMail(notify.MailConfig{
 			To: m.To, Server: m.Server, From: m.From, User: m.User, PasswordFile: m.PasswordFile, TLS: notify.MailTLS(m.TLS), TLSCA: m.TLSCA,
 		}, log)

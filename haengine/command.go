@@ -28,10 +28,23 @@ func execute(ctx context.Context, line []string, env ...string) (string, error) 
 	return executeTo(ctx, new(tail), line, env...)
 }
 
+// output is execute, and gives only what the program writes to its standard
+// output: what it says of a version or a count is not mixed with its warnings.
+func output(ctx context.Context, line []string) (string, error) {
+	out := new(tail)
+	_, err := executeBoth(ctx, out, new(tail), line)
+	return out.String(), err
+}
+
 // executeTo is execute; what the program says can be read meanwhile.
 func executeTo(ctx context.Context, said *tail, line []string, env ...string) (string, error) {
+	return executeBoth(ctx, said, said, line, env...)
+}
+
+// executeBoth runs a program; the error has what it wrote to said.
+func executeBoth(ctx context.Context, out, said *tail, line []string, env ...string) (string, error) {
 	cmd := exec.Command(line[0], line[1:]...) // #nosec G204 -- the operator's own command
-	cmd.Stdout, cmd.Stderr = said, said
+	cmd.Stdout, cmd.Stderr = out, said
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "NOTIFY_SOCKET=") || strings.HasPrefix(v, "WATCHDOG_")
 	})

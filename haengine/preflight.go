@@ -113,7 +113,7 @@ func said(ctx context.Context, line []string) string {
 	if len(line) == 0 {
 		return ""
 	}
-	text, err := execute(ctx, line)
+	text, err := output(ctx, line)
 	if err != nil {
 		return ""
 	}

@@ -289,7 +289,7 @@ func (r *runs) ask(ctx context.Context, lines map[string][]string) map[string]no
 		if len(line) == 0 {
 			continue
 		}
-		text, err := execute(ctx, line)
+		text, err := output(ctx, line)
 		if err != nil {
 			told[name] = nodeapi.Told{Fault: err.Error()}
 			continue

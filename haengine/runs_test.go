@@ -193,3 +193,14 @@ func TestANodeActsByItselfAgainBeforeTheLockIsGone(t *testing.T) {
 		t.Errorf("after the release: paused %t, checked %t", d.e.Status().Paused, checked)
 	}
 }
+
+func TestWhatACommandWarnsOfIsNoVersion(t *testing.T) {
+	t.Parallel()
+	r, _ := newRuns(t, t.TempDir(), Lists{})
+	told := r.ask(t.Context(), map[string][]string{
+		"release": {"sh", "-c", "echo warning: old file format >&2; echo 1.0"}, "count": {"sh", "-c", "echo 7; echo no such table >&2; exit 1"},
+	})
+	if told["release"].Value != "1.0" || told["count"].Value != "" || !strings.Contains(told["count"].Fault, "no such table") {
+		t.Errorf("got %+v", told)
+	}
+}

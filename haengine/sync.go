@@ -310,7 +310,7 @@ func (e *Engine) Facts(ctx context.Context) (Facts, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, releaseTime)
 	defer cancel()
-	out, err := execute(ctx, e.Version)
+	out, err := output(ctx, e.Version)
 	if err != nil {
 		return f, fmt.Errorf("the release of the application is not known, for the command version fails: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -69,6 +70,14 @@ func (watched) find(name string) *group { return present.find(name) }
 
 // Names gives the groups' names, sorted.
 func (watched) Names() []string { return present.names() }
+
+// QueueTimeout gives how long requests of a group may wait.
+func (w watched) QueueTimeout(name string) (time.Duration, bool) {
+	if g := w.find(name); g != nil {
+		return g.queueTimeout()
+	}
+	return 0, false
+}
 
 // Situation gives a group's Situation.
 func (w watched) Situation(name string) (ha.Situation, bool) {

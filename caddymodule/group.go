@@ -39,8 +39,9 @@ type group struct {
 
 	mu     sync.Mutex // guards the fields below
 	claims []claim
-	cancel context.CancelFunc // nil: not running
-	ended  chan struct{}      // closed when the watcher has ended
+	doors  map[*Policy]time.Duration // how long each lets a request wait
+	cancel context.CancelFunc        // nil: not running
+	ended  chan struct{}             // closed when the watcher has ended
 }
 
 // claim is what one configuration wants of a group.
@@ -194,4 +195,31 @@ func (g *Group) plan() (probes.Plan, error) {
 		})
 	}
 	return probes.NewPlan(targets, rules, c.Observe)
+}
+
+// let notes a door of a configuration, until that ends.
+func (g *group) let(ctx context.Context, p *Policy) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.doors == nil {
+		g.doors = map[*Policy]time.Duration{}
+	}
+	g.doors[p] = max(0, time.Duration(p.QueueTimeout))
+	context.AfterFunc(ctx, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.doors, p)
+	})
+}
+
+// queueTimeout gives how long the least patient door lets a request wait.
+func (g *group) queueTimeout() (least time.Duration, door bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, d := range g.doors {
+		if !door || d < least {
+			least, door = d, true
+		}
+	}
+	return least, door
 }

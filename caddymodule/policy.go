@@ -57,6 +57,7 @@ func (p *Policy) Provision(ctx caddy.Context) error {
 	if p.QueueMax == 0 {
 		p.QueueMax = defaultQueueMax
 	}
+	g.let(ctx, p)
 	return nil
 }
 

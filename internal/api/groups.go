@@ -35,6 +35,13 @@ type Ring interface {
 	Readings(group string) map[string][]ha.Reading
 }
 
+// Patient is what a Groups may have besides: how long a request of a group may
+// wait for a decision, by the least patient of the doors in this process. false:
+// no client's request goes through here.
+type Patient interface {
+	QueueTimeout(group string) (time.Duration, bool)
+}
+
 // Meter is what a Groups may have besides: figures of its own, in the
 // Prometheus text format. They must not repeat those of WriteFigures.
 type Meter interface {

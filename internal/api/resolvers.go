@@ -28,6 +28,12 @@ type Resolving interface {
 // besides.
 func (a *API) show(s ha.Situation) Group {
 	g := Show(s)
+	if p, ok := a.groups.(Patient); ok {
+		if waits, door := p.QueueTimeout(g.Name); door {
+			ms := waits.Milliseconds()
+			g.QueueTimeoutMS = &ms
+		}
+	}
 	if r, ok := a.groups.(Resolving); ok {
 		if names, bound := r.Resolvers(g.Name); bound {
 			names.Settled, names.Ready = utc(names.Settled), utc(names.Ready)

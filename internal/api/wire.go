@@ -43,18 +43,21 @@ type Group struct {
 	Order   []string  `json:"order"`          // in order of succession
 	Hold    *Hold     `json:"hold"`
 	// FrozenUntil is until when every request waits for a planned swap.
-	FrozenUntil time.Time  `json:"frozen_until,omitzero"`
-	Armed       bool       `json:"armed"`
-	ArmedWhy    ha.Reason  `json:"armed_why"`          // why not armed, empty if armed
-	ArmedTo     string     `json:"armed_to,omitempty"` // where traffic would go
-	Decision    Decision   `json:"decision"`
-	Alarms      []string   `json:"alarms,omitempty"` // why a person is needed now
-	Queue       string     `json:"queue"`            // which requests wait: none, unsafe or all
-	Changed     Changed    `json:"changed,omitzero"` // the last change of the traffic
-	Rules       Rules      `json:"rules"`
-	Nodes       []Node     `json:"nodes"`               // in order of succession
-	Watchers    *Watchers  `json:"watchers,omitempty"`  // none: this watcher is alone
-	Resolvers   *Resolvers `json:"resolvers,omitempty"` // none: no name follows the group here
+	FrozenUntil time.Time `json:"frozen_until,omitzero"`
+	Armed       bool      `json:"armed"`
+	ArmedWhy    ha.Reason `json:"armed_why"`          // why not armed, empty if armed
+	ArmedTo     string    `json:"armed_to,omitempty"` // where traffic would go
+	Decision    Decision  `json:"decision"`
+	Alarms      []string  `json:"alarms,omitempty"` // why a person is needed now
+	Queue       string    `json:"queue"`            // which requests wait: none, unsafe or all
+	// QueueTimeoutMS is how long they may, by the least patient door in this
+	// process; none: no client's request goes through here.
+	QueueTimeoutMS *int64     `json:"queue_timeout_ms,omitempty"`
+	Changed        Changed    `json:"changed,omitzero"` // the last change of the traffic
+	Rules          Rules      `json:"rules"`
+	Nodes          []Node     `json:"nodes"`               // in order of succession
+	Watchers       *Watchers  `json:"watchers,omitempty"`  // none: this watcher is alone
+	Resolvers      *Resolvers `json:"resolvers,omitempty"` // none: no name follows the group here
 }
 
 // Starting says that not every node has been read, so that nobody serves yet.

@@ -200,6 +200,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("GET /ha/v1/run", c.showRun)
 	mux.HandleFunc("POST /ha/v1/lock", c.runAct(c.lock))
 	mux.HandleFunc("POST /ha/v1/app", c.runAct(c.app))
+	mux.HandleFunc("POST /ha/v1/trusted-hosts", c.trust)
 	mux.HandleFunc("PUT /ha/v1/run/copy", c.keepCopy)
 	mux.HandleFunc("GET /ha/v1/run/copy", func(w http.ResponseWriter, _ *http.Request) { give(w, http.StatusOK, e.runs.copied()) })
 	mux.HandleFunc("POST /ha/v1/run/answer", c.runAct(c.runAnswer))

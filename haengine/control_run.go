@@ -34,6 +34,7 @@ func (c *control) runNow(ctx context.Context) nodeapi.Run {
 	defer cancel()
 	told := c.runs.ask(ctx, map[string][]string{"release": c.Version, "count": c.Count})
 	run.Release, run.Count = told["release"], told["count"]
+	c.compares(&run)
 	run.Syncing = s.Member.Syncing
 	_, none := c.Door.(NoDoor)
 	run.Door = !none

@@ -89,6 +89,19 @@ func (s Store) Estimates(p Plan) (e Estimate) {
 	return e
 }
 
+// Waits gives how long requests wait in the longer of a switchover's two swaps;
+// 0: not known.
+func (e Estimate) Waits() (longest time.Duration) {
+	for _, way := range []string{"Swap/", "Back/"} {
+		sum := time.Duration(0)
+		for _, step := range []string{"CloseClientConnection", "FinalSync", "StepDown", "TakeOver", "SwingTraffic"} {
+			sum += e.Steps[way+step]
+		}
+		longest = max(longest, sum)
+	}
+	return longest
+}
+
 func median(list []time.Duration) time.Duration {
 	if len(list) == 0 {
 		return 0

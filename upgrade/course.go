@@ -89,6 +89,9 @@ func (c *Course) take(e Entry) {
 		c.Number = parseNumber(e.Fact("number"))
 	case Goes:
 		c.State, c.Why = Running, ""
+		if l := c.Steps[c.At]; l != nil && l.Waits != "" { // nobody has answered meanwhile
+			c.State, c.Why = Waiting, l.Waits
+		}
 		c.Number = max(c.Number, parseNumber(e.Fact("number")))
 	case Risk:
 		c.Risks[e.Fact("name")] = e.Fact("reason") + " (" + e.Fact("by") + ")"

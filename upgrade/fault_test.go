@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/config"
 )
 
@@ -218,5 +220,68 @@ func TestValidationThatFailsAndVersionsThatDifferStopTheRun(t *testing.T) {
 		if !p.routers["front"].Held {
 			t.Errorf("%s: the hold was given up", what)
 		}
+	}
+}
+
+// Two people answer the same question in the portals of both nodes: one answer
+// counts, and neither is asked for again.
+func TestAnswersGivenAtNodesAreHeardOnce(t *testing.T) {
+	t.Parallel()
+	p, dir := newPair(), t.TempDir()
+	plan := planFor(p, config.RunDocumented)
+	if state, _ := live(t, p, plan, dir, mortal{}); state != Waiting {
+		t.Fatal(state)
+	}
+	if c := p.nodes["core1"].copy.Course; c == nil || c.State != "waiting" || c.Asks == "" || c.At != "UpgradePrimary/Upgrade" || len(c.Back) == 0 {
+		t.Fatalf("a node is told %+v", c)
+	}
+	for name, number := range map[string]uint64{"core1": 4, "core2": 7} {
+		p.nodes[name].said = []nodeapi.RunAnswer{{Number: number, Step: "UpgradePrimary/Upgrade", By: "anna", Reason: "at " + name}}
+	}
+	state, _ := live(t, p, plan, dir, mortal{})
+	j, err := OpenJournal(filepath.Join(dir, "journal"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	count := map[string]int{}
+	for _, e := range j.all {
+		count[e.What]++
+	}
+	if state != Succeeded || count[Approves] != 1 || count[Passes] != 1 {
+		t.Errorf("it ended %s, with %v", state, count)
+	}
+	for name, n := range p.nodes {
+		if len(n.said) != 0 || n.copy.Course.State != "succeeded" {
+			t.Errorf("%s: answers %v, course %s", name, n.said, n.copy.Course.State)
+		}
+	}
+}
+
+func TestAProcessWhoseRunWasTakenOverDoesNothingMore(t *testing.T) {
+	t.Parallel()
+	p, dir := newPair(), t.TempDir()
+	plan := planFor(p, config.RunDocumented)
+	if state, _ := live(t, p, plan, dir, mortal{}); state != Waiting {
+		t.Fatal(state)
+	}
+	p.nodes["core2"].copy.Number = 9
+	before := p.end()
+	j, err := OpenJournal(filepath.Join(dir, "journal"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if err := j.Approve("UpgradePrimary/Upgrade", "anna", "go"); err != nil {
+		t.Fatal(err)
+	}
+	r := &Runner{Plan: plan, Hands: p.hands(), Journal: j, Clock: time.Now, Poll: time.Microsecond, Keeper: &Keeper{Host: "desk", Every: time.Hour}}
+	_, err = r.Run(context.Background())
+	var over *TakenOver
+	if !errors.As(err, &over) || !strings.HasPrefix(err.Error(), "core2: another process") {
+		t.Errorf("got %v", err)
+	}
+	if diff := cmp.Diff(before, p.end()); diff != "" {
+		t.Error(diff)
 	}
 }

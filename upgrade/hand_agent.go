@@ -19,6 +19,7 @@ type agent struct {
 	peer   string
 	run    Lock
 	digest string
+	others map[string]*agent // of the pair, itself included
 }
 
 // askWithin is how long a node may take to answer.
@@ -69,6 +70,19 @@ func (a *agent) facts(s nodeapi.Status, run nodeapi.Run, settings []nodeapi.Sett
 		Enabled: able(s.Enabled), Mode: mode(s), State: state(s.State), Settled: settled(s), Well: s.App.Well,
 		Clients: s.Door.Clients, Syncing: run.Syncing, Next: run.Next, Settings: map[string]string{},
 		Peer: s.Peer.Name, Heard: s.Peer.Heard, Epoch: s.Served, Clock: run.Now, Fence: run.Fence,
+	}
+	n.Copied, n.Checks = run.Copied, run.Checks
+	if run.Hosts != nil {
+		n.Trusted, n.Keys = []string{}, map[string]string{}
+		for _, h := range run.Hosts {
+			n.Trusted, n.Keys[h.Name] = append(n.Trusted, h.Name), h.Key
+		}
+	}
+	for _, r := range run.Room {
+		if n.Room == nil {
+			n.Room = map[string]uint64{}
+		}
+		n.Room[r.Path] = r.Free
 	}
 	if run.Door {
 		n.Door = s.Door.Setting
@@ -167,9 +181,10 @@ func (a *agent) Do(ctx context.Context, d Deed) error {
 	case DoTestMail:
 		return judge(a.client.Ask(ctx, http.MethodPost, "notify-test", struct{}{}, nil))
 	case DoUnpair:
-		return &ByHand{"On this node: failover trusted-hosts remove " + d.With + ", then: failover trusted-hosts apply."}
+		_, err := a.trust(ctx, nodeapi.TrustRequest{Remove: d.With})
+		return byHandIf(err, "On this node: failover trusted-hosts remove "+d.With+", then: failover trusted-hosts apply.")
 	case DoPair:
-		return &ByHand{"On " + d.With + ": failover trusted-hosts invite; then on this node: failover trusted-hosts add STRING."}
+		return byHandIf(a.pair(ctx, d.With), "On "+d.With+": failover trusted-hosts invite; then on this node: failover trusted-hosts add STRING.")
 	default:
 		return &Refused{"the engine of a node does not know " + d.Do}
 	}
@@ -194,6 +209,41 @@ func (a *agent) Keep(ctx context.Context, q nodeapi.RunCopy) (nodeapi.RunKept, e
 		return k, &TakenOver{refused.Why}
 	}
 	return k, judge(err)
+}
+
+// errNoWay says that an engine cannot change whom a node trusts.
+var errNoWay = errors.New("it cannot be done by the engines")
+
+func byHandIf(err error, say string) error {
+	if errors.Is(err, errNoWay) {
+		return &ByHand{say}
+	}
+	return err
+}
+
+// trust has the engine change whom its node trusts.
+func (a *agent) trust(ctx context.Context, q nodeapi.TrustRequest) (nodeapi.TrustAnswer, error) {
+	q.Run, q.Number = a.run.Run, a.run.Number
+	answer, err := a.client.Trust(ctx, q)
+	if err = judge(err); err != nil && strings.HasPrefix(err.Error(), "trust is not configured") {
+		err = errNoWay
+	}
+	return answer, err
+}
+
+// pair has this node join the other by a pairing string that only passes through
+// here: it is written nowhere.
+func (a *agent) pair(ctx context.Context, other string) error {
+	o := a.others[other]
+	if o == nil {
+		return errNoWay
+	}
+	invited, err := o.trust(ctx, nodeapi.TrustRequest{Invite: true})
+	if err != nil {
+		return err
+	}
+	_, err = a.trust(ctx, nodeapi.TrustRequest{Join: invited.Invitation})
+	return err
 }
 
 // reschedule disables High Availability on a Standby and enables it again, which

@@ -22,6 +22,7 @@ func NewHands(c config.Upgrade, run Lock, host, actor string) (Hands, error) {
 			return h, fmt.Errorf("admin_key: %w", err)
 		}
 	}
+	agents := map[string]*agent{}
 	for _, n := range c.Nodes {
 		switch {
 		case n.Manual:
@@ -33,8 +34,8 @@ func NewHands(c config.Upgrade, run Lock, host, actor string) (Hands, error) {
 			if err != nil {
 				return h, err
 			}
-			a.run, a.digest = run, c.Package
-			h.Nodes[n.Name] = a
+			a.run, a.digest, a.others = run, c.Package, agents
+			h.Nodes[n.Name], agents[n.Name] = a, a
 		}
 	}
 	for _, r := range c.Routers {

@@ -27,6 +27,7 @@ type Plan struct {
 	Secondary string         `json:"secondary"` // its stand-by
 	Config    config.Upgrade `json:"config"`
 	Pins      Pins           `json:"pins"`
+	Expected  time.Duration  `json:"expected,omitempty"` // how long requests wait in a swap, as in earlier runs
 }
 
 // Pins are what must still be so when the plan is applied.
@@ -88,6 +89,9 @@ func pins(text []byte, w World) Pins {
 	}
 	for name, r := range w.Routers {
 		p.Routers[name] = RouterPin{r.Target, r.Serving, strings.Join(r.Order, ","), r.Epoch}
+		if r.Kind != "api" { // it follows checks of its own, and has no epoch
+			p.Routers[name] = RouterPin{Target: r.Target}
+		}
 	}
 	return p
 }

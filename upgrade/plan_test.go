@@ -170,6 +170,8 @@ func TestEveryPreflightItemFindsItsFault(t *testing.T) {
 		"peer-heard":        func(p *pair) { p.nodes["core2"].Heard = false },
 		"clock-skew":        func(p *pair) { p.nodes["core2"].Clock = time.Now().Add(-time.Minute) },
 		"application-well":  func(p *pair) { p.nodes["core1"].Well = false },
+		"disk-free":         func(p *pair) { p.nodes["core2"].Room = map[string]uint64{"/": 900 << 20} },
+		"package-verified":  func(p *pair) { p.nodes["core2"].Checks = false },
 	} {
 		p := newPair()
 		plan := planFor(p, config.RunDocumented)
@@ -190,6 +192,47 @@ func TestEveryPreflightItemFindsItsFault(t *testing.T) {
 			if i.Name == name {
 				t.Errorf("%s fails though its risk was accepted", name)
 			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		result Result
+		said   string
+		bend   func(*Plan, *World)
+	}{
+		{"maintenance-window", Fail, "outside of the window: 22:00 to 05:00 UTC, beginning on sat", func(p *Plan, w *World) {
+			p.Config.Window = config.RunWindow{From: "22:00", Until: "05:00", Zone: "UTC", Days: []string{"sat"}}
+		}},
+		{"maintenance-window", Skip, "names no window", func(*Plan, *World) {}},
+		{"certificate-expiry", Fail, "is good until 2026-01-02 04:00:00 UTC", func(_ *Plan, w *World) {
+			w.Seen = []Seen{{What: seenCertificate, Of: "x:443", Until: w.At.Add(time.Hour)}}
+		}},
+		{"certificate-expiry", Fail, "cannot be seen: refused", func(_ *Plan, w *World) { w.Seen = []Seen{{What: seenCertificate, Of: "x:443", Fault: "refused"}} }},
+		{"certificate-expiry", Warn, "good only until", func(_ *Plan, w *World) {
+			w.Seen = []Seen{{What: seenCertificate, Of: "x:443", Until: w.At.AddDate(0, 0, 9)}, {What: seenCertificate, Of: "y:443", Until: w.At.AddDate(1, 0, 0)}}
+		}},
+		{"certificate-expiry", Skip, "names no certificates", func(*Plan, *World) {}},
+		{"package-verified", Warn, "takes what its download gives", func(p *Plan, _ *World) { p.Config.Package = "" }},
+		{"disk-free", Warn, "nobody can tell", func(*Plan, *World) {}},
+		{"queue-timeout", Skip, "only a switchover", func(*Plan, *World) {}},
+		{"queue-timeout", Warn, "front lets requests wait 10s; how long a swap takes is not known", func(p *Plan, _ *World) { p.Config.Kind = config.RunSwitchover }},
+		{"queue-timeout", Pass, "a swap took 3s", func(p *Plan, _ *World) { p.Config.Kind, p.Expected = config.RunSwitchover, 3*time.Second }},
+		{"queue-timeout", Fail, "a swap took 12s in earlier runs, and front lets requests wait 10s only", func(p *Plan, _ *World) {
+			p.Config.Kind, p.Expected = config.RunSwitchover, 12*time.Second
+		}},
+	} {
+		p := newPair()
+		waits := 10 * time.Second
+		p.routers["front"].Waits = &waits
+		plan := planFor(p, config.RunDocumented)
+		w := p.hands().Look(context.Background(), time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)) // a Friday
+		c.bend(&plan, &w)
+		found := false
+		for _, i := range CheckAll(plan, w) {
+			found = found || i.Name == c.name && i.Result == c.result && strings.Contains(i.Said, c.said)
+		}
+		if !found {
+			t.Errorf("%s does not %s with %q: %v", c.name, c.result, c.said, CheckAll(plan, w))
 		}
 	}
 	for want, last := range map[string]*Sync{"has no Last Sync Status": nil, "completed": {"2020-01-01T00:00:00Z", "Success"}} {

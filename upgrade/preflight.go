@@ -94,6 +94,11 @@ var catalogue = []look{
 	{"clock-skew", "times in logs of both can be compared", clockSkew},
 	{"application-well", "what is broken now is no worse afterwards", wellNow},
 	{"count-known", "the guide compares the device count", countKnown},
+	{"maintenance-window", "it begins when it may", inWindow},
+	{"disk-free", "an upgrade that runs out of room leaves half of itself", diskFree},
+	{"certificate-expiry", "what expires tonight is not the upgrade's fault, and looks like it", certificates},
+	{"package-verified", "what is installed is what was tested", packageVerified},
+	{"queue-timeout", "requests wait through a swap, and not one is lost", queueTimeout},
 	{"schedule", "Run Every is at least the guide's 60 minutes", runEvery},
 }
 
@@ -151,6 +156,7 @@ func routersAgree(p Plan, w World) Item {
 	for _, name := range slices.Sorted(maps.Keys(w.Routers)) {
 		r := w.Routers[name]
 		switch {
+		case r.Kind == "haproxy" && p.Config.Kind != config.RunSwitchover: // its servers may have other names
 		case r.Serving != "" && r.Serving != p.Primary:
 			return fail("Resume or switch first, see docs/howto/after-a-failover.md.", "%s sends clients to %s, not to %s", name, r.Serving, p.Primary)
 		case r.Nodes[p.Primary] != "" && r.Nodes[p.Primary] != Active:
@@ -166,7 +172,9 @@ func holdSupported(p Plan, w World) Item {
 	for _, name := range slices.Sorted(maps.Keys(w.Routers)) {
 		if r := w.Routers[name]; r.Held {
 			return fail("Release it first: understudy release, or by the command of upgrade.yaml.", "%s is held already%s", name, after(" by ", r.Owner))
-		} else if r.Refuses != "" {
+		} else if p.Config.Kind == config.RunSwitchover && r.Kind == "haproxy" && r.Serving == "" {
+			return fail("Call its servers by the names of the nodes, and let HAProxy check them.", "%s sends clients to none of the two nodes, as far as its servers' names tell", name)
+		} else if r.Refuses != "" && p.Config.Kind != config.RunSwitchover {
 			return fail("Correct that first.", "%s cannot be held: %s", name, r.Refuses)
 		} else if r.Target == "" {
 			return fail("Correct upgrade.yaml.", "%s does not say what would be held", name)
@@ -276,6 +284,108 @@ func countKnown(p Plan, w World) Item {
 		return warn("Configure app.count.", "%s has no command for the device count: it is not compared", p.Primary)
 	}
 	return pass("%s counts %s", p.Primary, w.Nodes[p.Primary].Count)
+}
+
+func inWindow(p Plan, w World) Item {
+	window := p.Config.Window
+	switch {
+	case window.From == "":
+		return skip("upgrade.yaml names no window")
+	case !window.Open(w.At):
+		return fail("Wait for the window.", "it is %s, outside of the window: %s", w.At.UTC().Format("15:04 UTC on Monday"), window)
+	}
+	return pass("%s", window)
+}
+
+func diskFree(p Plan, w World) Item {
+	if p.Config.Kind == config.RunSwitchover {
+		return skip("a switchover installs nothing")
+	}
+	least, silent := "", ""
+	for _, name := range []string{p.Primary, p.Secondary} {
+		for _, path := range slices.Sorted(maps.Keys(w.Nodes[name].Room)) {
+			free := w.Nodes[name].Room[path]
+			if free < p.Config.DiskFree {
+				return fail("Make room there, or say less: disk_free in upgrade.yaml.", "%s has %s free on the file system of %s; disk_free is %s", name, mebibytes(free), path, mebibytes(p.Config.DiskFree))
+			}
+			least += fmt.Sprintf("%s %s %s, ", name, path, mebibytes(free))
+		}
+		if len(w.Nodes[name].Room) == 0 {
+			silent = name
+		}
+	}
+	if silent != "" {
+		return warn("Look there: df -h.", "nobody can tell how much room %s has", silent)
+	}
+	return pass("free: %s", strings.TrimSuffix(least, ", "))
+}
+
+func mebibytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
+
+// soonExpires is how long a certificate should be good for still.
+const soonExpires = 14 * 24 * time.Hour
+
+func certificates(p Plan, w World) Item {
+	first := time.Time{}
+	for _, s := range w.Seen {
+		if s.What != seenCertificate {
+			continue
+		}
+		left := s.Until.Sub(w.At)
+		switch {
+		case s.Fault != "":
+			return fail("Correct certificates in upgrade.yaml, or repair it.", "the certificate at %s cannot be seen: %s", s.Of, s.Fault)
+		case left < 24*time.Hour:
+			return fail("Renew it first.", "the certificate at %s is good until %s", s.Of, moment(s.Until))
+		case first.IsZero() || s.Until.Before(first):
+			first = s.Until
+		}
+	}
+	switch {
+	case first.IsZero():
+		return skip("upgrade.yaml names no certificates")
+	case first.Sub(w.At) < soonExpires:
+		return warn("Renew it soon.", "a certificate is good only until %s", moment(first))
+	}
+	return pass("the first expires %s", moment(first))
+}
+
+func packageVerified(p Plan, w World) Item {
+	switch {
+	case p.Config.Kind == config.RunSwitchover:
+		return skip("a switchover installs nothing")
+	case p.Config.Package == "":
+		return warn("Name the package's digest: package in upgrade.yaml, and ${DIGEST} in the lists of node.yaml.", "nobody says which package it is: a node takes what its download gives for %s", p.Config.To)
+	}
+	return nodesOf(p, w, func(name string, n Node) *Item {
+		if n.Driver == "agent" && !n.Checks {
+			return itemp(fail("Let app.download or app.upgrade there check ${DIGEST}.", "%s does not look at the package's digest: no list of its node.yaml has ${DIGEST}", name))
+		}
+		return nil
+	}, "the nodes' own lists check "+short(p.Config.Package))
+}
+
+// queueTimeout compares how long requests have to wait in a swap, as in earlier
+// runs, with how long the doors let them.
+func queueTimeout(p Plan, w World) Item {
+	if p.Config.Kind != config.RunSwitchover {
+		return skip("only a switchover lets requests wait")
+	}
+	least, whose := time.Duration(-1), ""
+	for _, name := range slices.Sorted(maps.Keys(w.Routers)) {
+		if waits := w.Routers[name].Waits; waits != nil && (least < 0 || *waits < least) {
+			least, whose = *waits, name
+		}
+	}
+	switch {
+	case least < 0:
+		return warn("Clients that come by other ways see an outage as long as the swap.", "no router of the plan lets requests wait")
+	case p.Expected == 0:
+		return warn("Rehearse once, or raise queue_timeout well above sync, stop and start together.", "%s lets requests wait %v; how long a swap takes is not known before a first run", whose, least)
+	case p.Expected > least:
+		return fail("Raise queue_timeout in the Caddyfile above that.", "a swap took %v in earlier runs, and %s lets requests wait %v only", p.Expected.Round(10*time.Millisecond), whose, least)
+	}
+	return pass("a swap took %v in earlier runs; %s lets requests wait %v", p.Expected.Round(10*time.Millisecond), whose, least)
 }
 
 func runEvery(p Plan, w World) Item {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/understudy-ha/understudy/internal/config"
 )
 
 // Report is what an operator attaches to a change ticket.
@@ -90,6 +92,32 @@ func (r *Record) Report(alive bool) Report {
 	return out
 }
 
+// Looks gives what a reader should look at, in sentences; none: nothing.
+func (r Report) Looks() (all []string) {
+	for _, s := range r.Steps {
+		if s.State == "FAILED" {
+			all = append(all, fmt.Sprintf("Step %s failed: %s", s.Name, s.Said))
+		}
+	}
+	for _, a := range r.Risks {
+		all = append(all, fmt.Sprintf("A risk was taken, %s: %s", a.Name, a.Reason))
+	}
+	for _, d := range r.Changes {
+		if d.Verdict != "unchanged" && d.Verdict != "as expected" {
+			all = append(all, fmt.Sprintf("%s: %s before, %s after: %s", d.What, orNone(d.Before), orNone(d.After), d.Verdict))
+		}
+	}
+	for _, i := range r.Preflight {
+		if i.Result == Warn {
+			all = append(all, fmt.Sprintf("The preflight warned, %s: %s", i.Name, i.Said))
+		}
+	}
+	if len(r.Changes) == 0 && r.State.Over() {
+		all = append(all, "A snapshot is missing, so that nothing was compared.")
+	}
+	return all
+}
+
 // Compare puts the two snapshots side by side.
 func Compare(p Plan, before, after World) (all []Difference) {
 	add := func(what, was, is string, expected bool) {
@@ -112,7 +140,9 @@ func Compare(p Plan, before, after World) (all []Difference) {
 		add(name+" High Availability", a.Enabled, b.Enabled, false)
 		add(name+" device count", a.Count, b.Count, a.Count != b.Count && name == p.Secondary)
 		add(name+" client connection", a.Door, b.Door, false)
-		add(name+" trusted hosts", words(a.Trusted), words(b.Trusted), false)
+		add(name+" trusted hosts", hostWords(a), hostWords(b), p.Config.Kind == config.RunRepair && hostWords(a) != hostWords(b))
+		addCopied(add, name, a.Copied, b.Copied)
+		add(name+" pages say", pageWords(a), pageWords(b), false)
 		for _, key := range slices.Sorted(maps.Keys(b.Settings)) {
 			if a.Settings[key] != b.Settings[key] {
 				wanted := key == "StartTime" && p.Config.Schedule.StartTime != "" || key == "Run Every" && p.Config.Schedule.RunEvery != ""
@@ -128,7 +158,57 @@ func Compare(p Plan, before, after World) (all []Difference) {
 		add(name+" order", words(a.Order), words(b.Order), false)
 		add(name+" held", fmt.Sprint(a.Held), fmt.Sprint(b.Held), false)
 	}
+	for _, s := range before.Seen {
+		now := Seen{Fault: "not looked at"}
+		if i := slices.IndexFunc(after.Seen, func(o Seen) bool { return o.What == s.What && o.Of == s.Of }); i >= 0 {
+			now = after.Seen[i]
+		}
+		add(s.What+" "+s.Of, s.shows(), now.shows(), false)
+	}
 	return all
+}
+
+// addCopied tells rows and files of a node's copy. A copy that has grown is one
+// that is current; one that has lost most of what it had is looked at.
+func addCopied(add func(what, was, is string, expected bool), name string, was, is map[string]int64) {
+	all := maps.Clone(is)
+	if all == nil {
+		all = map[string]int64{}
+	}
+	maps.Copy(all, was)
+	for _, what := range slices.Sorted(maps.Keys(all)) {
+		a, had := was[what]
+		b, has := is[what]
+		grown := a != b && has && (!had || b >= a || b >= a-a/10)
+		add(name+" copy of "+what, count(a, had), count(b, has), grown)
+	}
+}
+
+func count(n int64, known bool) string {
+	if !known {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func hostWords(n Node) string {
+	var all []string
+	for _, name := range n.Trusted {
+		all = append(all, strings.TrimSpace(name+" "+cut(n.Keys[name], 19)))
+	}
+	slices.Sort(all)
+	return words(all)
+}
+
+// pageWords is what clients' probes see: the guide's status pages in our words.
+func pageWords(n Node) string {
+	switch {
+	case n.State == Active && n.Well:
+		return "OK"
+	case n.State == Standby:
+		return "OK (Mode: Standby)"
+	}
+	return "not OK"
 }
 
 func firstTime(list []time.Time) string {
@@ -158,6 +238,13 @@ func (r Report) Text() string {
 		{"outage", (time.Duration(r.OutageMS) * time.Millisecond).String() + " by the Primary's own word"},
 	} {
 		fmt.Fprintf(&b, "%-8s %s\n", row[0], row[1])
+	}
+	b.WriteString("\nWhat to look at\n")
+	for _, line := range r.Looks() {
+		b.WriteString("  " + line + "\n")
+	}
+	if len(r.Looks()) == 0 {
+		b.WriteString("  nothing\n")
 	}
 	b.WriteString("\nPreflight\n")
 	for _, i := range r.Preflight {

@@ -36,6 +36,10 @@ func (a *apiRouter) Look(ctx context.Context) Router {
 			r.Nodes[n.Name] = n.State
 		}
 	}
+	if ms := g.QueueTimeoutMS; ms != nil {
+		waits := time.Duration(*ms) * time.Millisecond
+		r.Waits = &waits
+	}
 	r.Frozen = time.Now().Before(g.FrozenUntil)
 	if g.Hold != nil {
 		r.Held, r.Owner = true, g.Hold.Owner

@@ -175,9 +175,32 @@ func (h *haproxyRouter) Look(ctx context.Context) Router {
 	r.Target = "backend " + h.backend + " at " + h.at + ": " + words(names)
 	r.Said = words(said)
 	if !r.Held {
+		r.Serving = sendsTo(servers)
+	}
+	if !r.Held {
 		r.Refuses = unsafeHold(servers)
 	}
 	return r
+}
+
+// sendsTo gives the server that clients are sent to: the first one that is up, a
+// backup only if no other is; empty if there is none, or more than one.
+func sendsTo(servers []haServer) string {
+	for _, backup := range []bool{false, true} {
+		var up []string
+		for _, s := range servers {
+			if s.up && s.admin == 0 && s.backup == backup {
+				up = append(up, s.name)
+			}
+		}
+		switch {
+		case len(up) == 1, backup && len(up) > 1: // of several backups the first
+			return up[0]
+		case len(up) > 1:
+			return ""
+		}
+	}
+	return ""
 }
 
 // unsafe says why health checks may not be disabled: then every server counts

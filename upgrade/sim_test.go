@@ -38,6 +38,7 @@ type fakeNode struct {
 	reboot  int      // looks for which it does not answer
 	looks   int
 	copy    nodeapi.RunCopy
+	said    []nodeapi.RunAnswer // by people, there
 }
 
 type fakeRouter struct{ Router }
@@ -47,7 +48,7 @@ func newPair() *pair {
 	one := func(id, peer, mode, state string) *fakeNode {
 		return &fakeNode{Node: Node{
 			Driver: "agent", ID: id, Version: "1.0", Count: "7", Enabled: Enabled, Mode: mode, State: state, Settled: true, Well: state == Active,
-			Door: Enabled, Peer: peer, Heard: true, Beat: "0", Settings: map[string]string{"StartTime": "00:00", "Run Every": "60 minutes"}, Trusted: []string{peer},
+			Door: Enabled, Peer: peer, Heard: true, Beat: "0", Settings: map[string]string{"StartTime": "00:00", "Run Every": "60 minutes"}, Trusted: []string{peer}, Checks: true,
 		}}
 	}
 	p.nodes["core1"], p.nodes["core2"] = one("k1", "core2", Primary, Active), one("k2", "core1", Secondary, Standby)
@@ -194,7 +195,8 @@ func (n nodeOf) Keep(_ context.Context, q nodeapi.RunCopy) (k nodeapi.RunKept, e
 		q.Lines = lines
 	}
 	f.copy = q
-	return nodeapi.RunKept{Have: len(q.Lines)}, nil
+	f.said = slices.DeleteFunc(f.said, func(a nodeapi.RunAnswer) bool { return slices.Contains(q.Heard, a.Number) })
+	return nodeapi.RunKept{Have: len(q.Lines), Answers: slices.Clone(f.said)}, nil
 }
 
 func (n nodeOf) job(f *fakeNode, d Deed) {
@@ -228,6 +230,13 @@ func (r routerOf) Look(context.Context) Router {
 		for name, n := range r.nodes {
 			if f.Nodes[name] = n.State; n.State == Active && !n.Well {
 				f.Nodes[name] = NotAvailable
+			}
+		}
+	}
+	if f.Kind == "haproxy" && !f.Held {
+		for name, n := range r.nodes {
+			if n.State == Active {
+				f.Serving = name
 			}
 		}
 	}
@@ -286,11 +295,11 @@ func (p *pair) end() string {
 // quick are the settings of a plan for the model.
 func quick(kind config.RunKind) config.Upgrade {
 	u := config.Upgrade{
-		Kind: kind, Group: "mdm", To: "2.0", SyncAge: 24 * time.Hour, Drain: time.Second, Swing: config.SwingUs, OnFailure: config.FailStop,
+		Kind: kind, Group: "mdm", To: "2.0", Package: "sha256:00", DiskFree: 1 << 30, SyncAge: 24 * time.Hour, Drain: time.Second, Swing: config.SwingUs, OnFailure: config.FailStop,
 		Timeouts: config.RunTimeouts{Step: 5 * time.Second, Sync: 5 * time.Second, Download: 5 * time.Second, Upgrade: 5 * time.Second, Validate: 5 * time.Second, Person: 5 * time.Second},
 	}
 	if kind == config.RunSwitchover {
-		u.To = ""
+		u.To, u.Package = "", ""
 	}
 	return u
 }

@@ -89,6 +89,12 @@ func node(v View, name string) (Node, Verdict) {
 	return n, Verdict{OK: true}
 }
 
+// follows says whether a router moves clients by a check of its own: in a
+// switchover HAProxy is not held, for held it would send clients to the node that
+// has stepped down. Its check finds the one that has taken over, and the roles
+// swap one after the other, so that it never finds two.
+func (m maker) follows(r Router) bool { return m.c.Kind == config.RunSwitchover && r.Kind == "haproxy" }
+
 func heldByUs(r Router, v View) bool { return r.Held && (r.Owner == "" || r.Owner == v.Run) }
 
 // locks: both nodes' engines know that this run is at work.
@@ -161,9 +167,9 @@ func (m maker) hold(guide string) Step {
 					return never("%s is held by %s; understudy release ends that, if it is left over", name, r.Owner)
 				}
 			}
-			return routers(v, "held", heldByUs)
+			return routers(v, "held", func(r Router, v View) bool { return m.follows(r) || heldByUs(r, v) })
 		},
-		Do:   eachRouter(DoHold, func(r Router, v View) bool { return !r.Held }),
+		Do:   eachRouter(DoHold, func(r Router, v View) bool { return !r.Held && !m.follows(r) }),
 		Undo: eachRouter(DoRelease, heldByUs),
 		Undone: func(v View) Verdict {
 			return routers(v, "released", func(r Router, v View) bool { return !heldByUs(r, v) })

@@ -184,7 +184,7 @@ func (m maker) swing(name, from, to string) Step {
 // sentTo says whether a router of ours sends clients to a node, if it is to.
 func (m maker) sentTo(node string) func(Router, View) bool {
 	return func(r Router, _ View) bool {
-		return r.Kind != "api" || m.c.Swing != config.SwingUs || r.Serving == node && !r.Frozen
+		return r.Kind != "api" && !m.follows(r) || m.c.Swing != config.SwingUs || r.Serving == node && !r.Frozen
 	}
 }
 
@@ -192,7 +192,7 @@ func (m maker) sentTo(node string) func(Router, View) bool {
 func (m maker) send(v View, node string) (deeds []Deed) {
 	is := m.sentTo(node)
 	for _, name := range slices.Sorted(maps.Keys(v.Routers)) {
-		if r := v.Routers[name]; r.Fault == "" && r.Serving != node && !is(r, v) {
+		if r := v.Routers[name]; r.Kind == "api" && r.Fault == "" && r.Serving != node && !is(r, v) {
 			deeds = append(deeds, Deed{On: name, Do: DoSwitch, With: node})
 		}
 	}

@@ -34,6 +34,9 @@ func (p Plan) Text(e Estimate) string {
 		if s.Irreversible {
 			b.WriteString("     NO WAY BACK from here\n")
 		}
+		if strings.HasSuffix(s.Name, "/Freeze") {
+			fmt.Fprintf(&b, "     REQUESTS WAIT until clients are sent to the other node: %s\n", waits(e))
+		}
 		if s.Outage {
 			fmt.Fprintf(&b, "     OUTAGE      clients are not served: %s\n", outage(e))
 		}
@@ -47,6 +50,13 @@ func outage(e Estimate) string {
 		return "how long is not known before a first run"
 	}
 	return fmt.Sprintf("about %s, as in %d earlier runs", e.Outage.Round(100*time.Millisecond), e.Runs)
+}
+
+func waits(e Estimate) string {
+	if e.Waits() == 0 {
+		return "how long is not known before a first run; longer than queue_timeout is an error for them"
+	}
+	return fmt.Sprintf("about %s, as in %d earlier runs; the preflight compares it with queue_timeout", e.Waits().Round(100*time.Millisecond), e.Runs)
 }
 
 func routerNames(c config.Upgrade) (names []string) {

@@ -12,6 +12,7 @@ type World struct {
 	At      time.Time         `json:"at"`
 	Nodes   map[string]Node   `json:"nodes"`
 	Routers map[string]Router `json:"routers"`
+	Seen    []Seen            `json:"seen,omitempty"` // from this machine; only in snapshots and before a run
 }
 
 // The words for a node's state and for its Mode.
@@ -51,6 +52,11 @@ type Node struct {
 	Fence    uint64            `json:"fence,omitempty"` // the highest number of any lock so far
 	Jobs     []Job             `json:"jobs,omitempty"`
 	Clock    time.Time         `json:"clock,omitzero"` // its own
+
+	Keys   map[string]string `json:"keys,omitempty"`   // pins of those that it trusts
+	Copied map[string]int64  `json:"copied,omitempty"` // rows and files of its copy
+	Room   map[string]uint64 `json:"room,omitempty"`   // bytes free, by path; none: not known
+	Checks bool              `json:"checks_digest,omitempty"`
 }
 
 // The words for High Availability and the client connection.
@@ -116,6 +122,7 @@ type Router struct {
 	Refuses string            `json:"refuses,omitempty"` // why it cannot be held now
 	Said    string            `json:"said,omitempty"`    // what it is like, in its own words
 	Target  string            `json:"target"`            // what exactly is held: kept in the pins
+	Waits   *time.Duration    `json:"waits,omitempty"`   // how long it lets requests wait; nil: none goes through it
 }
 
 // Deed is one thing that is done to a node or a router.

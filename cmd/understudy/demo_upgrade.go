@@ -112,7 +112,7 @@ func (d *demo) runUpgrade(ctx context.Context, s upgrade.Store, p upgrade.Plan, 
 	if err != nil {
 		return "", err
 	}
-	run := &upgrade.Runner{Plan: p, Hands: h, Journal: j, Clock: time.Now, Tell: func(e upgrade.Event) {
+	run := &upgrade.Runner{Plan: p, Hands: h, Journal: j, Clock: time.Now, Keeper: r.Keeper(d.host), Tell: func(e upgrade.Event) {
 		switch e.Kind {
 		case upgrade.Starts, upgrade.Waits, upgrade.Fails:
 			d.say("%2d/%d %s", e.Number, e.Of, e.Title)

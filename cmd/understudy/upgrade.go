@@ -86,6 +86,7 @@ func (u *upgrader) wantReason(cmd *cobra.Command) error {
 // for any.
 func (u *upgrader) plan(kind config.RunKind) *cobra.Command {
 	var file, out string
+	var syncFirst bool
 	cmd := &cobra.Command{
 		Use:   "plan [--config upgrade.yaml] [-o FILE]",
 		Short: "Look at the pair and say what a run would do",
@@ -94,19 +95,31 @@ numbers, the outage and the point of no return. Nothing is changed. The plan in
 FILE is what apply takes; it is refused as soon as anything that it was made for
 has changed.`,
 		Args: nothing,
-		RunE: func(cmd *cobra.Command, _ []string) error { return u.makePlan(cmd.Context(), file, out, kind) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return u.makePlan(cmd.Context(), planned{file, out, kind, syncFirst})
+		},
 	}
+	cmd.Flags().BoolVar(&syncFirst, "sync-first", false, "sync once before step 1, as sync_first in upgrade.yaml does")
 	cmd.Flags().StringVar(&file, "config", "upgrade.yaml", "the upgrade.yaml")
 	cmd.Flags().StringVarP(&out, "out", "o", "", "write the plan to this file")
 	cmd.Flags().BoolVar(&u.json, "json", false, "print the plan as JSON")
 	return cmd
 }
 
-func (u *upgrader) makePlan(ctx context.Context, file, out string, kind config.RunKind) error {
+// planned is what a plan is made by.
+type planned struct {
+	file, out string
+	kind      config.RunKind
+	syncFirst bool
+}
+
+func (u *upgrader) makePlan(ctx context.Context, by planned) error {
+	file, out, kind := by.file, by.out, by.kind
 	c, text, err := u.readConfig(file)
 	if err != nil {
 		return err
 	}
+	c.SyncFirst = c.SyncFirst || by.syncFirst
 	if kind != "" && c.Kind != kind {
 		return &failure{exitConfig, "understudy: no plan was made", fmt.Sprintf("%s is of kind %s", file, c.Kind), "Say kind: " + string(kind) + " there, or use understudy upgrade plan.", readUpgrade}
 	}
@@ -115,10 +128,13 @@ func (u *upgrader) makePlan(ctx context.Context, file, out string, kind config.R
 		return &failure{exitConfig, "understudy: no plan was made", err.Error(), "Correct " + file + ".", readUpgrade}
 	}
 	w := h.Look(ctx, time.Now())
+	w.Seen = upgrade.Around(ctx, *c)
 	p, err := upgrade.Make(*c, text, w, u.actor())
 	if err != nil {
 		return &failure{exitRefused, "understudy: no plan was made", err.Error(), "See how the nodes are: failover status, there; and: understudy status " + c.Group, readUpgrade}
 	}
+	estimates := upgrade.Store{Dir: c.StateDir}.Estimates(p)
+	p.Expected = estimates.Waits()
 	doc, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return err
@@ -131,7 +147,7 @@ func (u *upgrader) makePlan(ctx context.Context, file, out string, kind config.R
 	if u.json {
 		return u.printJSON(p)
 	}
-	fmt.Fprint(u.out, p.Text(upgrade.Store{Dir: c.StateDir}.Estimates(p)))
+	fmt.Fprint(u.out, p.Text(estimates))
 	fmt.Fprintln(u.out, "\nPreflight, as it is now:")
 	u.printItems(upgrade.CheckAll(p, w), nil)
 	if out != "" {

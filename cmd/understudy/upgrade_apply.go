@@ -79,6 +79,7 @@ func (u *upgrader) begin(ctx context.Context, file string, risks []string, atten
 		return &failure{exitConfig, nothingDone, err.Error(), "Correct " + p.Config.File + " and make a new plan.", readUpgrade}
 	}
 	w := h.Look(ctx, time.Now())
+	w.Seen = upgrade.Around(ctx, p.Config)
 	was, _ := os.ReadFile(p.Config.File) // one that is gone has not changed
 	if stale := p.Stale(was, w); len(stale) > 0 {
 		return &failure{exitStale, "understudy: the plan is stale, nothing was done", strings.Join(stale, "; "), "Make a new plan and read it: understudy upgrade plan -o " + file, readUpgrade}
@@ -134,7 +135,10 @@ func (u *upgrader) work(ctx context.Context, r *upgrade.Record, attend bool, fir
 	view.end()
 	finish()
 	if state.Over() {
-		if err := r.Snapshot(h.Look(context.WithoutCancel(ctx), time.Now())); err != nil {
+		ctx := context.WithoutCancel(ctx)
+		w := h.Look(ctx, time.Now())
+		w.Seen = upgrade.Around(ctx, r.Plan.Config)
+		if err := r.Snapshot(w); err != nil {
 			fmt.Fprintf(u.err, "the snapshot was not kept: %v\n", err)
 		}
 	}

@@ -119,6 +119,18 @@ func (b *Book) change(change func(*pages)) error {
 	return nil
 }
 
+// Counts gives the rows and files of the copy in force, each by its dataset and
+// its own name.
+func (b *Book) Counts() map[string]int64 {
+	all := map[string]int64{}
+	for dataset, r := range b.read().Datasets {
+		for name, n := range r.Counts {
+			all[dataset+" "+name] = n
+		}
+	}
+	return all
+}
+
 func (b *Book) record(name string) record {
 	b.mu.Lock()
 	defer b.mu.Unlock()

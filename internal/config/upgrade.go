@@ -2,6 +2,8 @@ package config
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -30,8 +32,14 @@ type Upgrade struct {
 	MailTest   bool
 	Schedule   RunSchedule
 	Timeouts   RunTimeouts
-	Webhooks   []Webhook `json:",omitempty"`
-	Mails      []Mail    `json:",omitempty"`
+
+	Certificates []string  `json:",omitempty"` // host:port: what is shown there is compared before and after
+	Names        []string  `json:",omitempty"` // NAME or NAME@SERVER: so are their DNS answers
+	Window       RunWindow `json:",omitzero"`  // when a run may begin; zero: at any time
+	DiskFree     uint64    // bytes that every file system of a node must have free
+
+	Webhooks []Webhook `json:",omitempty"`
+	Mails    []Mail    `json:",omitempty"`
 }
 
 // RunKind is one of the three ways to go about it.
@@ -90,6 +98,64 @@ type RunRouter struct {
 	Timeout   time.Duration `json:",omitempty"` // of one command
 }
 
+// RunWindow is a maintenance window: from one time of the day until another, on
+// the days on which it begins.
+type RunWindow struct {
+	From  string   `json:",omitempty"` // hh:mm; empty: there is no window
+	Until string   `json:",omitempty"`
+	Zone  string   `json:",omitempty"` // IANA name; empty: this machine's
+	Days  []string `json:",omitempty"` // mon, tue, …; none: every day
+}
+
+// Open says whether a moment is in the window.
+func (w RunWindow) Open(at time.Time) bool {
+	if w.From == "" {
+		return true
+	}
+	zone, err := w.location()
+	from, bad := time.Parse("15:04", w.From)
+	until, worse := time.Parse("15:04", w.Until)
+	if err != nil || bad != nil || worse != nil {
+		return false
+	}
+	at = at.In(zone)
+	minute := at.Hour()*60 + at.Minute()
+	a, b := from.Hour()*60+from.Minute(), until.Hour()*60+until.Minute()
+	switch day := at; {
+	case a < b:
+		return minute >= a && minute < b && w.on(day)
+	case minute >= a: // over midnight, and it has begun today
+		return w.on(day)
+	default:
+		return minute < b && w.on(day.AddDate(0, 0, -1))
+	}
+}
+
+func (w RunWindow) on(day time.Time) bool {
+	return len(w.Days) == 0 || slices.Contains(w.Days, weekdays[day.Weekday()])
+}
+
+func (w RunWindow) location() (*time.Location, error) {
+	if w.Zone == "" {
+		return time.Local, nil
+	}
+	return time.LoadLocation(w.Zone)
+}
+
+func (w RunWindow) String() string {
+	text := w.From + " to " + w.Until
+	if w.Zone != "" {
+		text += " " + w.Zone
+	}
+	if len(w.Days) > 0 {
+		text += ", beginning on " + strings.Join(w.Days, " ")
+	}
+	return text
+}
+
+// weekdays are the words for days, from Sunday.
+var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
 // RunSchedule is what step 8 of the guide sets; empty keeps what is there.
 type RunSchedule struct{ StartTime, RunEvery string }
 
@@ -124,7 +190,7 @@ func ReadUpgrade(file string) (*Upgrade, *Document, error) {
 func upgrade(d *Document, root value) *Upgrade {
 	u := &Upgrade{
 		File: d.file, Kind: RunDocumented, StateDir: defaultStateDir + "/upgrade", SyncAge: 24 * time.Hour, Drain: 30 * time.Second,
-		Swing: SwingUs, OnFailure: FailStop,
+		Swing: SwingUs, OnFailure: FailStop, DiskFree: 1 << 30,
 		Timeouts: RunTimeouts{
 			Step: 5 * time.Minute, Sync: 2 * time.Hour, Download: time.Hour, Upgrade: 2 * time.Hour, Validate: 30 * time.Minute, Person: 4 * time.Hour,
 		},
@@ -146,6 +212,10 @@ func upgrade(d *Document, root value) *Upgrade {
 		"gates":         texts(&u.Gates),
 		"on_failure":    choice(&u.OnFailure, FailStop, FailUndo),
 		"mail_test":     flag(&u.MailTest),
+		"certificates":  texts(&u.Certificates),
+		"names":         texts(&u.Names),
+		"disk_free":     size(&u.DiskFree),
+		"window":        keys{"from": text(&u.Window.From), "until": text(&u.Window.Until), "zone": text(&u.Window.Zone), "days": texts(&u.Window.Days)}.read,
 		"schedule":      keys{"start_time": text(&u.Schedule.StartTime), "run_every": text(&u.Schedule.RunEvery)}.read,
 		"timeouts": keys{
 			"step": duration(&u.Timeouts.Step), "sync": duration(&u.Timeouts.Sync), "download": duration(&u.Timeouts.Download),
@@ -162,6 +232,28 @@ func upgrade(d *Document, root value) *Upgrade {
 		d.Warn(u.warnings())
 	}
 	return u
+}
+
+// size reads a number of bytes like 500MiB or 2GiB.
+func size(to *uint64) take {
+	return func(v value) {
+		word, ok := v.word("a size like 500MiB or 2GiB")
+		if !ok {
+			return
+		}
+		for unit, shift := range map[string]uint{"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40} {
+			number, is := strings.CutSuffix(word, unit)
+			if n, err := strconv.ParseUint(number, 10, 20); is && err == nil {
+				*to = n << shift
+				return
+			}
+		}
+		if word == "0" {
+			*to = 0
+			return
+		}
+		v.fault("%s must be a size like 500MiB or 2GiB, not %q", v.name(), short(word))
+	}
 }
 
 func (u *Upgrade) readNode(name string, v value) {

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"net"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 )
 
 func isURL(text string) bool { return strings.Contains(text, "://") }
@@ -29,10 +32,45 @@ func (u *Upgrade) check() (f Faults) {
 	if len(u.Routers) == 0 {
 		f.Add("routers", "routers is missing: everything that sends clients must stand still during a run (the guide's step 3)")
 	}
+	for _, at := range u.Certificates {
+		if _, port, err := net.SplitHostPort(at); err != nil || port == "" {
+			f.Add("certificates", "%q must be host:port, like mdm.example.com:443", short(at))
+		}
+	}
+	for _, name := range u.Names {
+		name, server, asks := strings.Cut(name, "@")
+		if _, _, err := net.SplitHostPort(server); name == "" || asks && err != nil {
+			f.Add("names", "%q must be a name, or name@host:port with the name server to ask", short(name+"@"+server))
+		}
+	}
+	f = append(f, u.Window.check()...)
 	for _, r := range u.Routers {
 		f = append(f, r.check("routers/"+r.Name)...)
-		if u.Kind == RunSwitchover && r.API == "" && u.Swing == SwingUs {
+		if u.Kind == RunSwitchover && len(r.Hold) > 0 && u.Swing == SwingUs {
 			f.Add("routers/"+r.Name, "%s cannot be told to move clients; let it ask the sidecar's probe proxy, or say swing: by_hand", r.Name)
+		}
+	}
+	return f
+}
+
+func (w RunWindow) check() (f Faults) {
+	if w.From == "" && w.Until == "" && w.Zone == "" && len(w.Days) == 0 {
+		return nil
+	}
+	for _, at := range []string{w.From, w.Until} {
+		if _, err := time.Parse("15:04", at); err != nil {
+			f.Add("window", "window needs from and until as hh:mm, not %q", short(at))
+		}
+	}
+	if w.From == w.Until && w.From != "" {
+		f.Add("window", "window is empty: from and until are the same")
+	}
+	if _, err := w.location(); err != nil {
+		f.Add("window/zone", "zone %q is not known; say one like Europe/Berlin, or leave it out for this machine's", short(w.Zone))
+	}
+	for _, day := range w.Days {
+		if !slices.Contains(weekdays, day) {
+			f.Add("window/days", "%q is no day%s", short(day), suggest(day, weekdays))
 		}
 	}
 	return f
@@ -95,6 +133,11 @@ func (u *Upgrade) warnings() (f Faults) {
 	for _, n := range u.Nodes {
 		if n.Manual {
 			f.Add("nodes/"+n.Name, "%s is handled by a person: the run waits for each of its steps", n.Name)
+		}
+	}
+	for _, r := range u.Routers {
+		if u.Kind == RunSwitchover && r.HAProxy != "" {
+			f.Add("routers/"+r.Name, "%s cannot let requests wait: clients that come through it get errors while the roles swap", r.Name)
 		}
 	}
 	if u.Package == "" && u.To != "" {

@@ -162,6 +162,9 @@ func (p *copier) Loss() nodeapi.Loss {
 	return nodeapi.Loss{Datasets: on, At: s.AsOf, Generation: s.Current, Generations: len(s.Generations)}
 }
 
+// Counts gives the rows and files of the copy in force.
+func (p *copier) Counts() map[string]int64 { return p.replica.Book.Counts() }
+
 // beforeApp notes that the application is going to write to the data.
 func (p *copier) beforeApp(context.Context) error { return p.replica.Serve() }
 

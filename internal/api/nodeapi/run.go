@@ -28,6 +28,48 @@ type Run struct {
 	Heard   time.Time   `json:"heard,omitzero"`
 	Silent  bool        `json:"silent"`
 	Answers []RunAnswer `json:"answers"` // that its process has not taken yet
+
+	// What a run compares before and after, and looks at before it begins.
+	Hosts  []TrustedHost    `json:"trusted_hosts"`    // null: trust is not configured here
+	Copied map[string]int64 `json:"copied,omitempty"` // rows and files of the copy in force, by dataset and table
+	Room   []Room           `json:"room"`
+	Checks bool             `json:"checks_digest"` // app.download or app.upgrade takes ${DIGEST}
+}
+
+// TrustedHost is a host that the node trusts.
+type TrustedHost struct {
+	Name string `json:"name"`
+	Role string `json:"role"` // node, front, admin
+	Key  string `json:"key"`  // pin of its TLS key; empty: not known
+}
+
+// Room is what is free on a file system, in bytes.
+type Room struct {
+	Path string `json:"path"`
+	Free uint64 `json:"free"`
+	Size uint64 `json:"size"`
+}
+
+// TrustRequest changes whom the node trusts: exactly one of Remove, Invite and
+// Join. With a lock only its run may.
+type TrustRequest struct {
+	Run    string `json:"run,omitempty"`
+	Number uint64 `json:"number,omitempty"`
+	Remove string `json:"remove,omitempty"` // a name
+	Invite bool   `json:"invite,omitempty"` // another node
+	Join   string `json:"join,omitempty"`   // a pairing string; it is a secret
+}
+
+// TrustAnswer is what came of it.
+type TrustAnswer struct {
+	Hosts      []TrustedHost `json:"trusted_hosts"`
+	Invitation string        `json:"invitation,omitempty"` // a secret, good once within ten minutes
+}
+
+// Trust changes whom the node trusts.
+func (c *Client) Trust(ctx context.Context, q TrustRequest) (a TrustAnswer, err error) {
+	err = c.Ask(ctx, http.MethodPost, "trusted-hosts", q, &a)
+	return a, err
 }
 
 // Told is what a command of the node says.

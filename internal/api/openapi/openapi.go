@@ -77,6 +77,7 @@ func Node() []Operation {
 		{"PUT", "/ha/v1/run/copy", "The process of a run tells where it stands, with the lines of its journal.", nodeapi.RunCopy{}, nodeapi.RunKept{}},
 		{"GET", "/ha/v1/run/copy", "The copy of the newest run, to go on with it from another machine.", nil, nodeapi.RunCopy{}},
 		{"POST", "/ha/v1/run/answer", "Answer what a run asks, or have it undone.", nodeapi.RunRequest{}, nodeapi.Run{}},
+		{"POST", "/ha/v1/trusted-hosts", "Remove a trusted host, invite another node, or join one by its pairing string.", nodeapi.TrustRequest{}, nodeapi.TrustAnswer{}},
 		{"POST", "/ha/v1/app", "Start one of the node's own argument lists for a run.", nodeapi.RunRequest{}, nodeapi.Run{}},
 	}
 }

@@ -242,10 +242,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-timer.C:
 			e.turn()
 			e.countAgents()
-			e.watchRun(time.Now())
 			e.wake()
 		}
 		e.due()
+		e.watchRun(time.Now()) // at every turn: a peer that talks a lot keeps the timer from firing
 		timer.Reset(e.pause())
 	}
 	return e.failed

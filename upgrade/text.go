@@ -72,11 +72,16 @@ func (p Plan) promises() string {
 	if p.Config.Kind == config.RunSwitchover {
 		back = "It undoes what was done, the newest first: the roles and the traffic go back."
 	}
-	return `It may be interrupted at any moment, even by a crash; it then keeps lock and hold:
+	text := `It may be interrupted at any moment, even by a crash; it then keeps lock and hold:
   understudy upgrade status                          where it stands, what it waits for
   understudy upgrade continue                        go on at the same place
   understudy upgrade approve --reason TEXT           answer what it asks
+  understudy upgrade fetch --reason TEXT             take it over on another machine, when this one is lost
   understudy upgrade abort --reason TEXT             ` + back + "\n"
+	if dir := p.Config.StateDir; dir != "" && dir != DefaultDir {
+		text += "Each with --state-dir " + dir + ", or UNDERSTUDY_RUNS=" + dir + " in the environment; fetch knows it from upgrade.yaml.\n"
+	}
+	return text
 }
 
 // Sentence says where a run stands.

@@ -56,7 +56,7 @@ func (u *upgrader) takeOver(ctx context.Context, file string, force bool) error 
 	var refused *upgrade.Refused
 	switch {
 	case errors.As(err, &refused):
-		return &failure{exitRefused, "understudy: no run was fetched", err.Error(), "See what the nodes say: failover status, there.", readUpgrade}
+		return &failure{exitRefused, "understudy: no run was fetched", err.Error(), "See what the nodes say: failover status, there. A process that is gone for good though it was heard: --force", readUpgrade}
 	case err != nil:
 		return &failure{exitIncomplete, "understudy: the run was not fetched whole", err.Error(), "Put that right, and say it again.", readUpgrade}
 	}

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -77,7 +78,11 @@ func (s Store) Estimates(p Plan) (e Estimate) {
 		e.Runs++
 		gap := time.Duration(0)
 		for name, l := range r.Course.Steps {
-			took[name] = append(took[name], l.Over.Sub(l.Begun))
+			over := l.Over
+			if strings.HasSuffix(name, "/SwingTraffic") && !l.Acted.IsZero() {
+				over = l.Acted // requests wait until the fronts were told; a balancer that follows by itself may take longer
+			}
+			took[name] = append(took[name], over.Sub(l.Begun))
 			gap += l.Outage
 		}
 		gaps = append(gaps, gap)

@@ -55,6 +55,7 @@ type Leg struct {
 	Tried                          map[string]Trial
 	Said                           string
 	Begun, Over                    time.Time
+	Acted                          time.Time // when its last deed was done
 	Outage                         time.Duration
 	Waits                          string
 	ByHand                         string // what a person has to do in it
@@ -120,7 +121,7 @@ func (c *Course) takeStep(e Entry) {
 	case Intends:
 		l.Tried[e.Fact("deed")] = TrialUnknown
 	case Did:
-		l.Tried[e.Fact("deed")] = Trial(e.Fact("result"))
+		l.Tried[e.Fact("deed")], l.Acted = Trial(e.Fact("result")), e.At
 		if l.Tried[e.Fact("deed")] == TrialByHand {
 			l.ByHand = e.Fact("said")
 		}

@@ -23,7 +23,7 @@ type session struct {
 	from  *bufio.Reader
 	close func() error
 	said  func() string // what the connection says of its end
-	quiet *time.Timer   // ends the connection when nothing is heard for too long
+	quiet *time.Timer   // ends the connection when nothing is heard for too long after a question
 }
 
 // dial calls the source over the system's ssh.
@@ -58,13 +58,15 @@ func (r Remote) dial(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// ask sends a request and reads its answer into to.
+// ask sends a request and reads its answer into to. Between two of them nothing
+// has to be heard: a transfer may take hours.
 func (s *session) ask(ctx context.Context, q request, to any) error {
 	text, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
 	s.quiet.Reset(silence)
+	defer s.quiet.Stop()
 	if _, err := s.to.Write(append(text, '\n')); err != nil {
 		return s.broken(ctx, err)
 	}

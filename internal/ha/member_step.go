@@ -252,6 +252,9 @@ func (l look) hear() {
 	if e.On == OnPeerAsks { // it lives
 		m.Misses = 0
 	}
+	if e.On == OnPeerSays && e.Peer.State == Active && !e.Peer.Coming && e.Peer.Served < m.Served {
+		return // a telling that was long on its way, of a reign that is over
+	}
 	if m.PeerFirst = false; !answered {
 		return
 	}

@@ -2,6 +2,9 @@ package explore
 
 import (
 	"fmt"
+	"hash/maphash"
+	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -36,24 +39,45 @@ func TestRandomSchedulesKeepTheInvariants(t *testing.T) {
 		}
 	}
 	for _, c := range wild {
-		moves := 0
-		for i := range schedules {
-			r := rand.New(rand.NewPCG(seed, uint64(i)))
-			x := newWalk(c.profile, ha.MemberTable(), whole, nil)
-			s := c.search(x, 0)
-			trace, why := s.wander(r, 60)
-			moves += len(trace)
-			if why != "" {
-				t.Errorf("%s, schedule %d, UNDERSTUDY_SEED=%d: %s\n%s", c.name, i, seed, why, s.story(x, trace))
-				break
+		t.Run(c.name, func(t *testing.T) {
+			moves, states, same := 0, newSketch(), maphash.MakeSeed()
+			for i := range schedules {
+				r := rand.New(rand.NewPCG(seed, uint64(i)))
+				x := newWalk(c.profile, ha.MemberTable(), whole, nil)
+				s := c.search(x, 0)
+				s.seed = same // so that a state is the same in every schedule
+				trace, why := s.wander(r, 60, states)
+				moves += len(trace)
+				if why != "" {
+					t.Errorf("schedule %d, UNDERSTUDY_SEED=%d: %s\n%s", i, seed, why, s.story(x, trace))
+					break
+				}
 			}
-		}
-		t.Logf("%-14s %d schedules of up to 60 moves, %d moves, UNDERSTUDY_SEED=%d", c.name, schedules, moves, seed)
+			t.Logf("%d schedules of up to 60 moves, %d moves, %.0f different states, UNDERSTUDY_SEED=%d", schedules, moves, states.count(), seed)
+		})
 	}
 }
 
+// A sketch estimates how many different numbers it was given: within a part in a
+// thousand up to some hundred millions, in 16 MiB.
+type sketch []uint64
+
+func newSketch() sketch { return make(sketch, 1<<21) }
+
+func (s sketch) add(k uint64) { s[k>>6&uint64(len(s)-1)] |= 1 << (k & 63) }
+
+func (s sketch) count() float64 {
+	zeros := 0
+	for _, word := range s {
+		zeros += bits.OnesCount64(^word)
+	}
+	all := float64(64 * len(s))
+	return -all * math.Log(float64(zeros)/all)
+}
+
 // wander makes random moves: mostly time passes, sometimes something goes wrong.
-func (s *search) wander(r *rand.Rand, most int) ([]move, string) {
+// It adds the states that it comes through to states.
+func (s *search) wander(r *rand.Rand, most int, states sketch) ([]move, string) {
 	x := s.x
 	var trace []move
 	var list []move
@@ -69,6 +93,7 @@ func (s *search) wander(r *rand.Rand, most int) ([]move, string) {
 			continue
 		}
 		trace = append(trace, m)
+		states.add(s.key(&x.w))
 		if x.wrong != "" {
 			return trace, fmt.Sprintf("%s: %s", x.wrong, x.detail)
 		}

@@ -77,6 +77,8 @@ func (e *Engine) mind(s *Snapshot, state ha.State, peer string) string {
 		return "It is to serve and cannot; if " + peer + " is in Standby it takes over."
 	case m.Phase == ha.OutSuperseded:
 		return peer + " has served since. A person decides: failover mode secondary makes this node the stand-by."
+	case m.Phase == ha.OutWentBack:
+		return "The register has forgotten what it knew. A person decides whose data are the right ones, and says there: failover mode primary."
 	case state == ha.Standby && e.Recovery && s.Settings.KeepInStandby:
 		return "If the main site fails, a person brings this node online: failover mode primary."
 	case state == ha.Standby && s.Settings.KeepInStandby:

@@ -58,6 +58,15 @@ func (t *Trusted) forget() {
 // Trust says whether the peer can be asked.
 func (t *Trusted) Trust() bool { return t.call() != nil }
 
+// Test calls the peer over TLS and over SSH, each with the key that is trusted.
+func (t *Trusted) Test(ctx context.Context) error {
+	host, err := t.trust.Hosts.Get(t.name)
+	if err != nil {
+		return err
+	}
+	return t.trust.Test(ctx, host)
+}
+
 // Look asks the engine and looks at the pages at the same time. What the engine
 // says counts; pages that say OK are believed where it does not answer within
 // half of the time, so that a heartbeat fails only if both paths do.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
+	"github.com/understudy-ha/understudy/internal/remote"
 )
 
 // apart is how far the clocks of two nodes may differ. A Date has seconds.
@@ -17,6 +19,8 @@ const apart = 2 * time.Second
 // Preflight looks at what a pair needs (EPMM guide, Table 2, and HA best practice
 // recommendations). What only the peer itself knows is unknown without trust.
 func (e *Engine) Preflight(ctx context.Context) []nodeapi.Item {
+	tested := make(chan nodeapi.Item, 1)
+	go func(ctx context.Context) { tested <- e.tested(ctx) }(ctx)
 	ctx, cancel := context.WithTimeout(ctx, 3*e.now.Load().Settings.AttemptTimeout)
 	defer cancel()
 	began := time.Now()
@@ -41,11 +45,25 @@ func (e *Engine) Preflight(ctx context.Context) []nodeapi.Item {
 		e.resources(),
 		e.named(),
 		trust,
+		<-tested,
 	}
 }
 
+// tested is the guide's Test Connection from this node's engine, which calls the
+// peer as a sync does.
+func (e *Engine) tested(ctx context.Context) nodeapi.Item {
+	p, can := e.Peer.(interface{ Test(context.Context) error })
+	if !can || !trusted(e.Peer) {
+		return item(nodeapi.TestConnection, nodeapi.ItemUnknown, needsTrust)
+	}
+	if err := p.Test(ctx); err != nil {
+		return item(nodeapi.TestConnection, nodeapi.ItemFailed, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return item(nodeapi.TestConnection, nodeapi.ItemOK, remote.TestOK)
+}
+
 // needsTrust is said of what cannot be compared yet.
-const needsTrust = "only the peer's engine can say, and the nodes do not trust one another yet"
+const needsTrust = "only the peer's engine can say: first put trust right"
 
 // facts gives what this node tells of itself.
 func (e *Engine) facts(ctx context.Context) nodeapi.Facts {
@@ -61,7 +79,7 @@ func (e *Engine) facts(ctx context.Context) nodeapi.Facts {
 // asks says whether the peer can be asked.
 func (e *Engine) asks() nodeapi.Item {
 	if !trusted(e.Peer) {
-		return item("trust", nodeapi.ItemUnknown, "not set up: the peer can be seen by its status pages and cannot be asked")
+		return item("trust", nodeapi.ItemUnknown, "not set up: the peer can be seen by its status pages and cannot be asked; failover trusted-hosts invite on one node, add on the other")
 	}
 	return item("trust", nodeapi.ItemOK, e.PeerName+" can be asked, and its key is the one that is trusted")
 }
@@ -87,7 +105,7 @@ func sawUs(peer, why string, known bool) nodeapi.Item {
 	case !known:
 		return item(name, nodeapi.ItemUnknown, needsTrust)
 	case why != "":
-		return item(name, nodeapi.ItemFailed, fmt.Sprintf("%s does not see this node's status pages: %s", peer, why))
+		return item(name, nodeapi.ItemFailed, fmt.Sprintf("%s does not see this node's status pages: %s; see peer.status in its node.yaml, and open that port of this node to it", peer, why))
 	}
 	return item(name, nodeapi.ItemOK, peer+" sees this node's status pages")
 }
@@ -122,7 +140,7 @@ func said(ctx context.Context, line []string) string {
 
 func reached(peer string, s Sight, err error) nodeapi.Item {
 	if err != nil {
-		return item("port of the peer", nodeapi.ItemFailed, fmt.Sprintf("the status pages of %s: %v", peer, err))
+		return item("port of the peer", nodeapi.ItemFailed, fmt.Sprintf("the status pages of %s: %v; start its engine, or open its port status.listen to this node", peer, err))
 	}
 	return item("port of the peer", nodeapi.ItemOK, fmt.Sprintf("the status pages of %s answer in %v", peer, s.Took.Round(time.Millisecond)))
 }
@@ -135,7 +153,7 @@ func offset(s Sight, began, ended time.Time) nodeapi.Item {
 	ahead := s.Date.Sub(ended)                // at least so far ahead
 	behind := began.Sub(s.Date) - time.Second // a Date leaves its fraction out
 	if by := max(ahead, behind); by > apart {
-		return item(name, nodeapi.ItemFailed, fmt.Sprintf("the clocks differ by %v; both servers need the same time", by.Round(100*time.Millisecond)))
+		return item(name, nodeapi.ItemFailed, fmt.Sprintf("the clocks differ by %v; both servers need the same time: set up chrony or systemd-timesyncd on both", by.Round(100*time.Millisecond)))
 	}
 	return item(name, nodeapi.ItemOK, fmt.Sprintf("the clocks agree within %v", apart))
 }
@@ -149,7 +167,7 @@ func zone() string {
 func zoned(peer string, known bool) nodeapi.Item {
 	switch own := zone(); {
 	case known && peer != own:
-		return item("time zone", nodeapi.ItemFailed, fmt.Sprintf("%s here, %.40s on the peer: logs and schedules are read by the wrong clock; StartTime is UTC", own, peer))
+		return item("time zone", nodeapi.ItemFailed, fmt.Sprintf("%s here, %.40s on the peer: logs and schedules are read by the wrong clock; give both the same (timedatectl set-timezone). StartTime is UTC", own, peer))
 	case known:
 		return item("time zone", nodeapi.ItemOK, own+" on both; StartTime is UTC")
 	default:
@@ -183,7 +201,7 @@ func (e *Engine) resources() nodeapi.Item {
 func (e *Engine) named() nodeapi.Item {
 	host, err := os.Hostname()
 	if err != nil || host == "" || host == "localhost" {
-		return item("host name", nodeapi.ItemFailed, fmt.Sprintf("this machine is called %q; every server needs a name of its own", host))
+		return item("host name", nodeapi.ItemFailed, fmt.Sprintf("this machine is called %q; every server needs a name of its own: hostnamectl set-hostname", host))
 	}
 	return item("host name", nodeapi.ItemOK, fmt.Sprintf("%s here, node %s; the peer is %s", host, e.Name, e.PeerName))
 }

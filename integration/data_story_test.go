@@ -182,6 +182,13 @@ func (d *databases) write() (stop func()) {
 // copiesDatabases gives a member an sshd and its databases, before it is started.
 func (m *member) copiesDatabases(d *databases) {
 	m.t.Helper()
+	m.reachable()
+	m.more += d.lines()
+}
+
+// reachable gives a member an sshd and a portal, before it is started.
+func (m *member) reachable() (home string, sshd *process) {
+	m.t.Helper()
 	me := must(user.Current())
 	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-")
 	if err != nil {
@@ -190,9 +197,11 @@ func (m *member) copiesDatabases(d *databases) {
 	m.t.Cleanup(func() { _ = os.RemoveAll(home) })
 	newHostKey(m.t, home)
 	port := freePort(m.t)
-	startSSHD(m.t, home, port)
-	m.more += fmt.Sprintf("portal: {listen: %q}\nssh: {port: %d, user: %s, authorized_keys: %s/.ssh/authorized_keys, host_keys: [%s/host.pub]}\n%s",
-		loopback(freePort(m.t)), port, me.Username, home, home, d.lines())
+	sshd, _ = startSSHD(m.t, home, port)
+	m.portal = loopback(freePort(m.t))
+	m.more += fmt.Sprintf("portal: {listen: %q}\nssh: {port: %d, user: %s, authorized_keys: %s/.ssh/authorized_keys, host_keys: [%s/host.pub]}\n",
+		m.portal, port, me.Username, home, home)
+	return home, sshd
 }
 
 // TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase is step 5 of the EPMM

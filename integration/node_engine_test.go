@@ -58,9 +58,13 @@ func sample(do string, args []string) error {
 		_ = syscall.Kill(n, syscall.SIGKILL)
 		return os.Remove(pid)
 	}
-	l, err := net.Listen("tcp", loopback(must(strconv.Atoi(args[1]))))
-	if err != nil {
-		return err
+	var doors []net.Listener // one or more, of one application
+	for port := range strings.SplitSeq(args[1], ",") {
+		l, err := net.Listen("tcp", loopback(must(strconv.Atoi(port))))
+		if err != nil {
+			return err
+		}
+		doors = append(doors, l)
 	}
 	go func() { // it never outlives its test by much
 		for {
@@ -70,13 +74,19 @@ func sample(do string, args []string) error {
 			}
 		}
 	}()
-	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Node", args[2])
-		if r.URL.Path == "/write" {
-			enterLedger(args[2])
-		}
-		_, _ = io.WriteString(w, args[2]+" "+os.Getenv("UNDERSTUDY_EPOCH")+"\n")
-	}))
+	ended := make(chan error)
+	for _, l := range doors {
+		go func() {
+			ended <- http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Node", args[2])
+				if r.URL.Path == "/write" {
+					enterLedger(args[2])
+				}
+				_, _ = io.WriteString(w, args[2]+" "+os.Getenv("UNDERSTUDY_EPOCH")+"\n")
+			}))
+		}()
+	}
+	return <-ended
 }
 
 // enterLedger writes down, where a story wants it, which node has done what at
@@ -119,6 +129,7 @@ type member struct {
 	inside                 *host  // where it runs, nil: where the test does
 	ledger                 string // file of what its application does
 	lists                  string // further lines of its app
+	zone                   string // its time zone; empty: the test's
 }
 
 func (m *member) Name() string { return m.name }
@@ -200,6 +211,9 @@ app:
 %s`, m.name, m.pages, map[bool]string{true: "upstream", false: "peer"}[m.upstream], m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
 	cmd := m.inside.command(understudy, "node", "--config", file)
 	cmd.Env = append(os.Environ(), "LEDGER="+m.ledger)
+	if m.zone != "" {
+		cmd.Env = append(cmd.Env, "TZ="+m.zone)
+	}
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	m.engine = run(m.t, cmd)
 	await(m.t, m.name+" answers", func() bool {

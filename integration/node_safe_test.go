@@ -232,50 +232,129 @@ func (s *strong) calm() (active, other *member) {
 	return active, other
 }
 
+// outcome is what must come of a fault.
+type outcome int
+
+const (
+	stays outcome = iota // the Active serves on
+	moves                // the other one takes over
+	stops                // nobody serves until it is mended
+)
+
 // fault is one thing that goes wrong, and what must come of it.
 type fault struct {
-	name  string
-	does  func(s *strong, active, other *member) (mend func())
-	moves bool // the other one takes over
+	name string
+	does func(s *strong, active, other *member) (mend func())
+	then outcome
 }
 
 func faults() []fault {
 	nothing := func() {}
-	return []fault{
+	return append([]fault{
 		{"the Active is cut from everybody", func(s *strong, a, o *member) func() {
 			s.cut(a.inside, o.inside, s.third)
 			return func() { s.mend(a.inside, o.inside, s.third) }
-		}, true},
-		{"its engine hangs", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGSTOP); return nothing }, true},
+		}, moves},
+		{"its engine hangs", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGSTOP); return nothing }, moves},
 		{"the nodes lose sight of one another", func(s *strong, a, o *member) func() {
 			s.cut(a.inside, o.inside)
 			return func() { s.mend(a.inside, o.inside) }
-		}, false},
-		{"its engine is killed", func(_ *strong, a, _ *member) func() { a.engine.kill(); return nothing }, true},
+		}, stays},
+		{"its engine is killed", func(_ *strong, a, _ *member) func() { a.engine.kill(); return nothing }, moves},
 		{"the machine dies", func(s *strong, a, _ *member) func() {
-			s.keepers[map[string]int{"core1": 0, "core2": 1}[a.name]].kill()
+			s.beside(a).kill()
 			a.die()
 			return nothing
-		}, true},
-		{"its application is killed and stays down", func(_ *strong, a, _ *member) func() { a.signalApp(syscall.SIGKILL); return nothing }, true},
+		}, moves},
+		{"its application is killed and stays down", func(_ *strong, a, _ *member) func() { a.signalApp(syscall.SIGKILL); return nothing }, moves},
 		{"engine and application hang", func(_ *strong, a, _ *member) func() {
 			a.signalApp(syscall.SIGSTOP)
 			a.engine.signal(syscall.SIGSTOP)
 			return nothing
-		}, true},
+		}, moves},
 		{"the Active is cut from the third and its peer's member", func(s *strong, a, o *member) func() {
 			s.cut(a.inside, o.inside, s.third)
 			return func() { s.mend(a.inside, o.inside, s.third) }
-		}, true},
+		}, moves},
 		{"what the Active sends to the others is lost", func(s *strong, a, o *member) func() {
 			s.oneWay("add", a.inside, o.inside, s.third)
 			return func() { s.oneWay("del", a.inside, o.inside, s.third) }
-		}, true},
+		}, moves},
 		{"the stand-by is cut from everybody", func(s *strong, a, o *member) func() {
 			s.cut(o.inside, a.inside, s.third)
 			return func() { s.mend(o.inside, a.inside, s.third) }
-		}, false},
-		{"a member of the register is killed", func(s *strong, _, _ *member) func() { s.keepers[2].kill(); return nothing }, false},
+		}, stays},
+		{"the third's member of the register is killed", func(s *strong, _, _ *member) func() { s.keepers[2].kill(); return nothing }, stays},
+	}, portFaults()...)
+}
+
+// portFaults are the other ones: one direction or one port alone, the processes
+// beside the engine, and the members of the register.
+func portFaults() []fault {
+	nothing := func() {}
+	return []fault{
+		{"what the others send to the Active is lost", func(s *strong, a, o *member) func() {
+			s.oneWay("add", o.inside, a.inside)
+			s.oneWay("add", s.third, a.inside)
+			return func() { s.oneWay("del", o.inside, a.inside); s.oneWay("del", s.third, a.inside) }
+		}, moves},
+		{"the stand-by cannot call the Active's pages", func(s *strong, a, o *member) func() {
+			return s.ports(o.inside, []int{8080}, a.inside)
+		}, stays},
+		{"the Active can call no other member of the register", func(s *strong, a, o *member) func() {
+			return s.ports(a.inside, []int{2379}, o.inside, s.third)
+		}, stays},
+		{"the members cannot call one another from and to the Active's", func(s *strong, a, o *member) func() {
+			one, two, three := s.ports(a.inside, []int{2380}, o.inside, s.third), s.ports(o.inside, []int{2380}, a.inside), s.ports(s.third, []int{2380}, a.inside)
+			return func() { one(); two(); three() }
+		}, stays},
+		{"the Active loses the register and nothing else", func(s *strong, a, o *member) func() {
+			one, two, three := s.ports(a.inside, []int{2379, 2380}, o.inside, s.third), s.ports(o.inside, []int{2380}, a.inside), s.ports(s.third, []int{2380}, a.inside)
+			return func() { one(); two(); three() }
+		}, moves},
+		{"its application hangs", func(_ *strong, a, _ *member) func() { a.signalApp(syscall.SIGSTOP); return nothing }, moves},
+		{"its supervisor is killed", func(_ *strong, a, _ *member) func() { a.signalGuards(syscall.SIGKILL); return nothing }, stays},
+		{"the member beside the Active is killed", func(s *strong, a, _ *member) func() { s.beside(a).kill(); return nothing }, stays},
+		{"the member beside the stand-by is killed", func(s *strong, _, o *member) func() { s.beside(o).kill(); return nothing }, stays},
+		{"the member beside the Active hangs", func(s *strong, a, _ *member) func() { return s.hangs(s.beside(a)) }, stays},
+		{"the member beside the stand-by hangs", func(s *strong, _, o *member) func() { return s.hangs(s.beside(o)) }, stays},
+		{"the third's member hangs", func(s *strong, _, _ *member) func() { return s.hangs(s.keepers[2]) }, stays},
+		{"two members of the register are killed", func(s *strong, _, o *member) func() {
+			s.keepers[2].kill()
+			s.beside(o).kill()
+			return nothing
+		}, stops},
+	}
+}
+
+// beside gives the member of the register on a node's machine.
+func (s *strong) beside(m *member) *keeper {
+	return s.keepers[map[string]int{"core1": 0, "core2": 1}[m.name]]
+}
+
+// hangs stops a member of the register until the fault is mended.
+func (s *strong) hangs(k *keeper) (mend func()) {
+	k.signal(syscall.SIGSTOP)
+	return func() { k.signal(syscall.SIGCONT) }
+}
+
+// signalGuards sends a signal to the supervisor of a node's application.
+func (m *member) signalGuards(sig syscall.Signal) {
+	m.t.Helper()
+	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.engine.cmd.Process.Pid))
+	found := false
+	for _, path := range children {
+		text, _ := os.ReadFile(path)
+		for pid := range strings.FieldsSeq(string(text)) {
+			line, _ := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
+			if bytes.Contains(line, []byte("node-guard")) {
+				_ = syscall.Kill(must(strconv.Atoi(pid)), sig)
+				found = true
+			}
+		}
+	}
+	if !found && m.engine.up() {
+		m.t.Logf("%s has no supervisor at this moment", m.name)
 	}
 }
 
@@ -309,6 +388,7 @@ func (s *strong) storm(r *rand.Rand, rounds int) {
 			}
 		}
 		for _, k := range s.keepers {
+			k.signal(syscall.SIGCONT)
 			if !k.up() {
 				k.start()
 			}
@@ -338,6 +418,23 @@ func (w *world) oneWay(verb string, from *host, to ...*host) {
 	w.within(w.router, batch.String(), "ip", "-batch", "-")
 }
 
+// ports has nothing pass from one machine to ports of others, until it is mended;
+// the other direction and the other ports stay as they are.
+func (w *world) ports(from *host, ports []int, to ...*host) (mend func()) {
+	w.t.Helper()
+	rules := func(verb string) {
+		var batch strings.Builder
+		for _, b := range to {
+			for _, port := range ports {
+				fmt.Fprintf(&batch, "rule %s from %s to %s ipproto tcp dport %d blackhole\n", verb, from.address, b.address, port)
+			}
+		}
+		w.within(w.router, batch.String(), "ip", "-batch", "-")
+	}
+	rules("add")
+	return func() { rules("del") }
+}
+
 // TestStoryTwoAreNeverActiveInProfileSafe goes through faults one after another;
 // clients ask both doors all the time, and a ledger shows whatever either
 // application did and at which epoch.
@@ -354,14 +451,22 @@ func TestStoryTwoAreNeverActiveInProfileSafe(t *testing.T) {
 		epoch := active.status().Served
 		began := time.Now()
 		mend := one.does(s, active, other)
-		if one.moves {
+		switch one.then {
+		case moves:
 			d := other.await(ha.Active)
 			t.Logf("%s: %s was Active after %v, epoch %d after %d", one.name, other.name, time.Since(began).Round(10*time.Millisecond), d.Served, epoch)
 			if d.Served <= epoch {
 				t.Errorf("%s: epoch %d is not above %d", one.name, d.Served, epoch)
 			}
-		} else {
+		case stays:
 			active.expectStay(ha.Active, 10*time.Second)
+		case stops:
+			active.await(ha.NotAvailable)
+			t.Logf("%s: %s stopped after %v", one.name, active.name, time.Since(began).Round(10*time.Millisecond))
+			other.expectStay(ha.Standby, 5*time.Second)
+			if active.appRuns() || other.appRuns() {
+				t.Errorf("%s: an application runs", one.name)
+			}
 		}
 		if i == 0 { // later ones would have to move traffic up the order, which only a person does
 			f.expectServing("core2")

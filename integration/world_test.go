@@ -129,28 +129,38 @@ func (h *host) command(name string, args ...string) *exec.Cmd {
 // at gives the address of a port of the machine.
 func (h *host) at(port int) string { return net.JoinHostPort(h.address, fmt.Sprint(port)) }
 
-// dial connects from the machine. A socket belongs to the network in which it
-// was made, so one thread of the test goes there for as long as that takes.
-func (h *host) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// dial connects from the machine.
+func (h *host) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = h.there(func() (err error) {
+		conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
+		return err
+	})
+	return conn, err
+}
+
+// there does something in the machine's network. A socket belongs to the network
+// in which it was made, so one thread of the test goes there for as long as that
+// takes.
+func (h *host) there(do func() error) error {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer home.Close()
 	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", h.cmd.Process.Pid))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer there.Close()
 	runtime.LockOSThread() // a thread that cannot come home ends with its goroutine
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, err
+		return err
 	}
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
+	err = do()
 	if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
 		runtime.UnlockOSThread()
 	}
-	return conn, err
+	return err
 }
 
 // asks gives the address that a name has by a server, as the machine is told,

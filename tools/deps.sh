@@ -7,7 +7,8 @@ set -euo pipefail
 test_packages=(gcc libc6-dev haproxy nginx libnginx-mod-stream keepalived curl
 	bind9 bind9-dnsutils iproute2 knot knot-dnsutils ldnsutils nsd unbound
 	openssh-client openssh-server rsync chromium fonts-dejavu-core
-	e2fsprogs mariadb-client mariadb-server postgresql postgresql-client)
+	e2fsprogs mariadb-client mariadb-server postgresql postgresql-client
+	dbus polkitd systemd)
 command -v npm >/dev/null || test_packages+=(nodejs npm) # a Node.js of another origin brings its own npm
 axe=axe-core@4.14.1
 bench_packages=("${test_packages[@]}" wrk gdnsd sqlite3)

@@ -110,13 +110,14 @@ func (n *nodeAsker) sure(question string) bool {
 // arrive tells the way of a node until it is where it was sent.
 func (n *nodeAsker) arrive(ctx context.Context, c *nodeapi.Client, role string, most time.Duration) error {
 	last := ha.Phase(0xff)
+	raised := false // out of register-went-back, where it waits until the register has been raised
 	for {
 		d, err := c.Status(ctx)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		if d.Phase != last && d.Name != "" {
-			last = d.Phase
+			last, raised = d.Phase, raised || d.Phase != ha.OutWentBack
 			if n.session.terminal {
 				fmt.Fprintf(n.session.err, "%s: %v\n", d.Name, d.Phase)
 			}
@@ -128,7 +129,7 @@ func (n *nodeAsker) arrive(ctx context.Context, c *nodeapi.Client, role string, 
 		case role == "secondary" && d.State == ha.Standby && (d.Phase == ha.InStandby || d.Phase == ha.InSuspect || d.Phase == ha.InHeld || d.Phase == ha.InDeciding):
 			fmt.Fprintf(n.session.out, "%s is in Standby. The replication schedule was not started again.\n", d.Name)
 			return nil
-		case role == "primary" && (d.Phase == ha.InHeld || d.Phase >= ha.OutSuperseded):
+		case role == "primary" && (d.Phase == ha.InHeld || d.Phase >= ha.OutSuperseded && raised):
 			return &failure{
 				exitRolledBack, "failover: " + d.Name + " is not Active", "it went back to " + d.Phase.String(),
 				"See why: failover history, and failover log --module HighAvailability", readFailover,

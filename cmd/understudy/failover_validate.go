@@ -81,7 +81,7 @@ func (n *nodeAsker) validReach(ctx context.Context, c *nodeapi.Client) (string, 
 	}
 	var said, bad []string
 	for _, i := range items {
-		if !strings.HasPrefix(i.Name, "port of ") && i.Name != "trust" {
+		if !strings.HasPrefix(i.Name, "port of ") && i.Name != "trust" && i.Name != nodeapi.TestConnection {
 			continue
 		}
 		said = append(said, i.Name+": "+i.Said)

@@ -57,3 +57,31 @@ func TestDocsDeadLinksAreReported(t *testing.T) {
 		t.Errorf("got %q, want gone.md alone", got)
 	}
 }
+
+// TestDocsNameTestsThatAreThere: a page that says what shows something must not
+// outlive it.
+func TestDocsNameTestsThatAreThere(t *testing.T) {
+	page, err := os.ReadFile("../../docs/explanation/failures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	defined := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	if err := filepath.WalkDir("../..", func(at string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(at, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(at)
+		for _, m := range defined.FindAllSubmatch(text, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(page, -1) {
+		if !there[string(m[1])] {
+			t.Errorf("docs/explanation/failures.md names %s, which nobody has written", m[1])
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (t *Trust) testSSH(ctx context.Context, h Host) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("ssh: %s at %s did not answer within %s", h.Name, h.Address(), testTime)
 	case err != nil:
-		return fmt.Errorf("ssh: %s", sshFault(h, said.String()))
+		return fmt.Errorf("ssh: %s", sshFault(h, said.String()+out.String()))
 	}
 	var answer hello
 	if err := decode(&out.Buffer, &answer); err != nil {
@@ -71,6 +71,7 @@ func sshFault(h Host, said string) string {
 		{"Permission denied", at + " does not take this node's key; add this node there, or run there: failover trusted-hosts apply"},
 		{"Connection refused", fmt.Sprintf("nothing listens at %s, port %d", at, h.SSH.Port)},
 		{"timed out", fmt.Sprintf("%s does not answer; open port %d between the nodes in both directions", at, h.SSH.Port)},
+		{"account is currently not available", fmt.Sprintf("%s: the shell of the user %s there runs no command; as root there: usermod --shell /bin/sh %[2]s", at, h.SSH.User)},
 		{"Could not resolve hostname", "the name " + h.Address() + " is not known here"},
 		{"refused: ", at + " refuses: " + cut(strings.TrimSpace(said))},
 	} {

@@ -76,6 +76,10 @@ const (
 	ItemUnknown = "unknown"
 )
 
+// TestConnection is the Item that calls the peer as a sync does (EPMM guide,
+// Step 4 and Table 3, task 1).
+const TestConnection = "Test Connection"
+
 // Item is one line of GET /ha/v1/preflight.
 type Item struct {
 	Name   string `json:"name"`

@@ -77,7 +77,7 @@ func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 		ha.DoPersist:       e.persist,
 		ha.DoBoot:          func(task) { e.pending = append(e.pending, e.boot()) },
 		ha.DoFinishCommit:  e.finishCommit,
-		ha.DoStartApp:      func(task) { e.App.Start(e.member.Epoch) },
+		ha.DoStartApp:      e.startApp,
 		ha.DoStopApp:       func(task) { e.App.Stop() },
 		ha.DoKillApp:       func(task) { e.App.Kill() },
 		ha.DoOpenDoor:      func(task) { e.openDoor() },

@@ -44,6 +44,7 @@ func (e *Engine) Status() nodeapi.Status {
 		d.Warnings = append(d.Warnings, runSays(d.Run))
 	}
 	e.syncStatus(&d, s)
+	e.keptStatus(&d)
 	d.Fronts, d.Agents = s.Fronts, s.Agents
 	e.showRegister(&d, s)
 	if said := agentsSay(s.Agents, e.Name, e.PeerName, m, state); said != "" {
@@ -195,6 +196,7 @@ func (e *Engine) Control(who func(*http.Request) string) http.Handler {
 	mux.HandleFunc("POST /ha/v1/sync", c.act(c.fenced(c.sync)))
 	mux.HandleFunc("POST /ha/v1/validate", c.validate)
 	mux.HandleFunc("POST /ha/v1/rollback", c.reads(c.rollback))
+	c.divergedDoors(mux)
 	mux.HandleFunc("POST /ha/v1/client-connection", c.act(c.fenced(c.clientConnection)))
 	mux.HandleFunc("PUT /ha/v1/settings", c.act(c.fenced(c.set)))
 	mux.HandleFunc("GET /ha/v1/services", c.showServices)
@@ -295,10 +297,15 @@ func (b *badRequest) Error() string { return b.Why }
 func wrong(why, do string) error { return &badRequest{nodeapi.Fault{Why: why, Do: do}} }
 
 func give(w http.ResponseWriter, code int, doc any) {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		code = http.StatusInternalServerError
+		text, _ = json.Marshal(nodeapi.Fault{Why: "the answer cannot be written: " + err.Error()})
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(doc)
+	_, _ = w.Write(append(text, '\n'))
 }
 
 // role is failover mode (EPMM guide, Table 5); the appliance's portal and

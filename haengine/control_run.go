@@ -40,7 +40,7 @@ func (c *control) runNow(ctx context.Context) nodeapi.Run {
 	run.Door = !none
 	run.Scheduled = s.Member.Enabled && s.Member.Scheduled
 	if run.Scheduled {
-		next := ha.Schedule{StartTime: time.Duration(s.Settings.StartTime) * time.Minute, RunEvery: s.Settings.RunEvery, Saved: s.Settings.Saved}.Upcoming(run.Now)
+		next := s.Settings.schedule().Upcoming(run.Now)
 		run.Next = next[:]
 	}
 	return run

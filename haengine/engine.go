@@ -58,6 +58,7 @@ type Config struct {
 	Stock    Stock             // nil: nothing is replicated
 	Copier   Copier            // nil: nothing is replicated
 	Services []nodeapi.Service // the datasets as node.yaml says
+	Keeper   Keeper            // nil: nothing is kept
 	IsPeer   func(string) bool // whether a name or address is the peer's; nil: only PeerName is
 	Owners   func() []string   // of traffic: the fronts whose decision counts; nil: none
 	Version  []string          // the command that tells the application's release; empty: none
@@ -87,6 +88,7 @@ type Engine struct {
 	inbox   chan func()
 	now     atomic.Pointer[Snapshot]
 	turns   atomic.Int64 // ha.Instant of the loop's last turn
+	trying  atomic.Bool  // the application is started to be looked at only
 	support atomic.Int64 // ha.Instant: when the loop last turned in time, or has made sure after it had not
 	journal *journal
 	history *history

@@ -102,7 +102,11 @@ func (e *Engine) synced(s nodeapi.Sync) {
 // tellSync has people told how a sync has ended.
 func (e *Engine) tellSync(s nodeapi.Sync) {
 	if s.Result == nodeapi.Success {
-		e.post(notify.Message{Event: eventSynced, Severity: notify.Info, Text: fmt.Sprintf("%s: the sync from %s has completed", e.Name, s.From)}, e.settings.NotifySync)
+		detail := ""
+		if s.Detail != "" {
+			detail = ": " + s.Detail
+		}
+		e.post(notify.Message{Event: eventSynced, Severity: notify.Info, Text: fmt.Sprintf("%s: the sync from %s has completed%s", e.Name, s.From, detail)}, e.settings.NotifySync)
 		return
 	}
 	e.post(notify.Message{

@@ -86,6 +86,9 @@ func (w *swapper) against(ctx context.Context) string {
 	case peer.State != ha.Active:
 		return fmt.Sprintf("%s is not Active but %v: there is nothing to swap. failover mode primary makes a node Active", w.PeerName, peer.State)
 	}
+	if own.Own && !w.s.Sync {
+		return fmt.Sprintf("%s has not copied from %s since that serves, so what was written there would be lost: swap with a last sync (--data-sync-first)", w.Name, w.PeerName)
+	}
 	mine, theirs := (&control{w.Engine, nil}).runNow(ctx), nodeapi.Run{}
 	if theirs, err = w.peer.Run(ctx); err != nil {
 		return err.Error()
@@ -244,7 +247,7 @@ func (w *swapper) lastSync(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d, err := w.await(ctx, w.own, syncTime, func(d nodeapi.Status) bool {
-		return d.Sync == nil && d.LastSync != nil && (before == nil || d.LastSync.At != before.At)
+		return d.Sync == nil && d.LastSync != nil && d.LastSync.By != "" && (before == nil || d.LastSync.At != before.At)
 	})
 	switch {
 	case err != nil:

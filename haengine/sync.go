@@ -36,8 +36,9 @@ type Copier interface {
 
 // SyncOrder is what a sync is to do.
 type SyncOrder struct {
-	By     string // who asked for it; empty: the schedule
-	Accept bool   // a person has looked at what the guards found
+	By      string // who asked for it; empty: the schedule
+	Accept  bool   // a person has looked at what the guards found
+	Discard bool   // what only this node has is given up
 
 	// Allow is called when everything is ready to go live, with the epoch of the
 	// node that it came from; an error says why not.
@@ -170,6 +171,20 @@ func (e *Engine) skipSync(task) {
 	e.synced(nodeapi.Sync{At: now, Started: now, From: e.PeerName, Result: nodeapi.Overlap, Detail: "the last one still runs; a longer Run Every leaves idle time between them"})
 }
 
+// skipFor enters into the Sync History that a run has the lock, where a sync would
+// have begun otherwise. People are not told: what a run does is no failure.
+func (e *Engine) skipFor(l *nodeapi.Lock, now time.Time) {
+	if m := e.member; !standingBy(m.Phase) && m.Phase != ha.InSuspect || !m.Scheduled {
+		return
+	}
+	why := fmt.Sprintf("the run %s has the lock since %s (%s)", l.Run, l.Since.Format(time.RFC3339), l.Reason)
+	e.note("a sync is skipped: " + why)
+	err := e.history.sync(nodeapi.Sync{At: now.UTC(), Started: now.UTC(), From: e.PeerName, Result: nodeapi.Locked, Detail: why + "; the next one is due when it has given it back"})
+	if err != nil {
+		e.Log.Error("the Sync History cannot be written", "error", err)
+	}
+}
+
 // schedule gives the times at which syncs are due.
 func (s Settings) schedule() ha.Schedule {
 	saved := s.Saved
@@ -196,6 +211,10 @@ func (e *Engine) due() {
 	e.plan(now)
 	if e.sync.verifying {
 		e.note("a sync is skipped, for the application is looked at")
+		return
+	}
+	if l := e.runs.holder(); l != nil {
+		e.skipFor(l, now)
 		return
 	}
 	e.step(ha.Event{On: ha.OnSyncDue})
@@ -253,7 +272,7 @@ func (c *control) sync(ctx context.Context, q nodeapi.Request, who string) (Outc
 			return Outcome{Refused: "the application runs here to be looked at (failover validate); when it is stopped again"}
 		}
 		c.note(fmt.Sprintf("%s says %v %s", who, ha.OnSyncAsked, q.Reason))
-		c.Engine.sync.order = SyncOrder{By: who, Accept: q.Accept}
+		c.Engine.sync.order = SyncOrder{By: who, Accept: q.Accept, Discard: q.Discard}
 		defer func() { c.Engine.sync.order = SyncOrder{} }()
 		return c.step(ha.Event{On: ha.OnSyncAsked})
 	})

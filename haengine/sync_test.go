@@ -2,6 +2,7 @@ package haengine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -151,6 +152,63 @@ func TestASyncThatIsDueWhileOneRunsIsSkippedAndWrittenDown(t *testing.T) {
 		}
 		if w := r.Status().Warnings; !strings.Contains(strings.Join(w, " "), "Run Every longer") {
 			t.Errorf("no warning: %q", w)
+		}
+	})
+}
+
+func TestASyncThatIsDueWhileARunHasTheLockIsSkippedAndWrittenDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &copyist{takes: time.Minute}
+		r := newCopyRig(t, c)
+		r.saves(map[string]string{"StartTime": "00:00", "Run Every": "1 hours"})
+		first := r.Status().Schedule.Next[0]
+		for i, paused := range []bool{true, false} {
+			run := nodeapi.RunRequest{Run: "night", Number: uint64(i + 1), Reason: "upgrade"}
+			change := func(do func(*keptRuns) error) {
+				if err := r.runs.change(do); err != nil {
+					t.Fatal(err)
+				}
+			}
+			change(func(k *keptRuns) error {
+				return k.take(run, "anna", false, time.Now())
+			})
+			if paused { // as the lock does; between lock and pause it must hold too
+				r.say(ha.OnBlock)
+			}
+			time.Sleep(time.Until(first) + 2*time.Second)
+			synctest.Wait()
+			all := r.history.syncs()
+			if last := all[len(all)-1]; last.Result != nodeapi.Locked || !strings.Contains(last.Detail, "the run night has the lock") {
+				t.Errorf("paused %v: got %+v", paused, all)
+			}
+			change(func(k *keptRuns) error { return k.yield(run) })
+			if paused {
+				r.say(ha.OnUnblock)
+			}
+			first = first.Add(time.Hour)
+		}
+		time.Sleep(time.Until(first) + 2*time.Minute)
+		synctest.Wait()
+		all := r.history.syncs()
+		if len(all) != 3 || all[2].Result != nodeapi.Success {
+			t.Errorf("got %+v", all)
+		}
+	})
+}
+
+func TestARunIsToldThoughTheSettingsWereNeverSaved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newCopyRig(t, &copyist{takes: time.Minute})
+		if !r.now.Load().Settings.Saved.IsZero() {
+			t.Fatal("they were saved")
+		}
+		w := httptest.NewRecorder()
+		r.Control(func(*http.Request) string { return "anna" }).ServeHTTP(w, httptest.NewRequest("GET", "/ha/v1/run", nil))
+		var run nodeapi.Run
+		if err := json.Unmarshal(w.Body.Bytes(), &run); err != nil || len(run.Next) == 0 {
+			t.Errorf("got %d %q, %v", w.Code, w.Body, err)
 		}
 	})
 }

@@ -35,6 +35,7 @@ func (e *Engine) Verify(ctx context.Context) (v nodeapi.Verified, err error) {
 		}
 		e.note("the application is started to be looked at; this node does not serve")
 		e.sync.verifying = true
+		e.trying.Store(true)
 		e.App.Start(e.member.Epoch)
 		return Outcome{}
 	})
@@ -82,6 +83,7 @@ func (e *Engine) awaitApp(ctx context.Context) error {
 func (e *Engine) endVerify() {
 	e.send(func() {
 		e.sync.verifying = false
+		e.trying.Store(false)
 		if standingBy(e.member.Phase) || e.member.Phase == ha.InSuspect {
 			e.note("the application is stopped again")
 			e.App.Stop()

@@ -4,7 +4,9 @@ package integration
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/web/account"
 )
 
 // copies gives a member an sshd and a tree of files that is replicated, before
@@ -44,6 +47,16 @@ ssh: {port: %d, user: %s, authorized_keys: %s/.ssh/authorized_keys, host_keys: [
 datasets:
   - {name: files, type: files, path: %s, exclude: [node.conf]}
 `, loopback(freePort(t)), port, me.Username, home, home, m.tree())
+}
+
+// people are the portal's users of a member, and the code for the first one.
+func (m *member) people() (*account.Book, string) {
+	m.t.Helper()
+	book, code, err := account.Open(account.Config{Dir: filepath.Join(m.dir, "data", "portal"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return book, code
 }
 
 func (m *member) tree() string { return filepath.Join(m.dir, "app") }
@@ -79,11 +92,12 @@ func (m *member) expect(files map[string]string) {
 
 // startCopying runs a pair that trusts one another and copies files; core1 is
 // Active.
-func startCopying(t *testing.T) (core1, core2 *member) {
+func startCopying(t *testing.T, datasets ...string) (core1, core2 *member) {
 	t.Helper()
 	core1, core2 = newMembers(t)
 	for _, m := range []*member{core1, core2} {
 		m.copies(t)
+		m.more += strings.Join(datasets, "")
 		m.put(map[string]string{"node.conf": m.name})
 	}
 	for _, m := range []*member{core1, core2} {
@@ -103,13 +117,21 @@ func startCopying(t *testing.T) (core1, core2 *member) {
 // there, and brought back by a person.
 func TestStoryFilesSurviveFailoverAndFailback(t *testing.T) {
 	t.Parallel()
-	core1, core2 := startCopying(t)
+	core1, core2 := startCopying(t, "  - {name: system, type: system}\n")
+	people, code := core1.people()
+	if err := people.Setup(code, "anna", "four words that do not fit", ""); err != nil {
+		t.Fatal(err)
+	}
 	core1.put(map[string]string{"devices/1": "one", "devices/2": "two", "big": strings.Repeat("b", 3<<20)})
 	said := core2.say(0, "sync", "core1")
 	if !strings.Contains(said, "Result: Success") || !strings.Contains(said, "verify files") {
 		t.Errorf("sync said:\n%s", said)
 	}
 	core2.expect(map[string]string{"devices/1": "one", "devices/2": "two", "node.conf": "core2"})
+	theirs, code := core2.people()
+	if all := theirs.Users(); len(all) != 1 || all[0].Name != "anna" || code != "" || theirs.ID() == people.ID() {
+		t.Errorf("core2 has the users %v, the setup code %q and the id %s", all, code, theirs.ID())
+	}
 	if said := core1.say(0, "status"); !strings.Contains(said, "core2 took this node's data") {
 		t.Errorf("status of core1:\n%s", said)
 	}
@@ -123,7 +145,10 @@ func TestStoryFilesSurviveFailoverAndFailback(t *testing.T) {
 	if said := core2.say(0, "sync", "core1"); !strings.Contains(said, "no changes") || strings.Contains(said, "transfer") {
 		t.Errorf("sync said:\n%s", said)
 	}
-	if said := core2.say(0, "validate", "3"); !strings.Contains(said, "ok") || !strings.Contains(said, "3 on both") {
+	if said := core2.say(0, "status"); !strings.Contains(said, "and gives up") {
+		t.Errorf("status says nothing of the generations that a promotion gives up:\n%s", said)
+	}
+	if said := core2.say(0, "validate", "3"); !strings.Contains(said, "can no longer be gone back to") || !strings.Contains(said, "ok") || !strings.Contains(said, "3 on both") {
 		t.Errorf("validate said:\n%s", said)
 	}
 	core2.awaits("stands by with its application stopped", func(d nodeapi.Status) bool { return d.State == ha.Standby && !d.App.Well })
@@ -149,7 +174,22 @@ func TestStoryFilesSurviveFailoverAndFailback(t *testing.T) {
 	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
 	core1.say(0, "mode", "secondary")
 	core1.await(ha.Standby)
-	core1.say(0, "sync", "core2")
+	if said := core1.say(0, "status"); !strings.Contains(said, "may have what that has not") {
+		t.Errorf("status of core1:\n%s", said)
+	}
+	if said := core1.say(0, "diverged", "now"); !strings.Contains(said, "devices/4") || strings.Contains(said, "devices/3") {
+		t.Errorf("diverged now said:\n%s", said)
+	}
+	if said := core1.say(0, "failback", "--dry-run"); !strings.Contains(said, "devices/4") || !strings.Contains(said, "core1 would become Active") {
+		t.Errorf("failback --dry-run said:\n%s", said)
+	}
+	if said := core2.say(0, "failback", "--dry-run"); !strings.Contains(said, "Only core1 has this") || !strings.Contains(said, "devices/4") {
+		t.Errorf("failback --dry-run on core2 said:\n%s", said)
+	}
+	if said := core1.say(0, "sync", "core2"); !strings.Contains(said, "what only this node had is kept") {
+		t.Errorf("sync said:\n%s", said)
+	}
+	core1.divergedIsKept()
 	want := map[string]string{"devices/1": "written on core2", "devices/3": "three", "devices/4": "-", "devices/5": "new on core2", "node.conf": "core1"}
 	core1.expect(want)
 	core1.say(0, "mode", "primary", "--yes")
@@ -161,6 +201,34 @@ func TestStoryFilesSurviveFailoverAndFailback(t *testing.T) {
 	core2.expect(want)
 	if said := core2.say(0, "sync-history"); strings.Count(said, "Completed: ") < 4 || !strings.Contains(said, "Duration: ") {
 		t.Errorf("the Sync History:\n%s", said)
+	}
+}
+
+// divergedIsKept looks at what was kept of devices/4, takes it out, and drops it.
+func (m *member) divergedIsKept() {
+	m.t.Helper()
+	kept := m.status().Kept
+	if len(kept) != 1 || kept[0].From != "core2" {
+		m.t.Fatalf("kept: %s", asJSON(kept))
+	}
+	number := fmt.Sprint(kept[0].Generation)
+	if said := m.say(0, "status"); !strings.Contains(said, "failover diverged show "+number) || strings.Contains(said, "may have what") {
+		m.t.Errorf("status:\n%s", said)
+	}
+	if said := m.say(0, "diverged", "show", number); !strings.Contains(said, "devices/4  only here") {
+		m.t.Errorf("diverged show said:\n%s", said)
+	}
+	file := filepath.Join(m.t.TempDir(), "kept.tar")
+	m.say(0, "diverged", "export", number, "--to", file)
+	m.say(1, "diverged", "export", number, "--to", file)                      // it is there
+	out, err := exec.Command("tar", "-xOf", file, "files/devices/4").Output() // #nosec G204 -- our own
+	if err != nil || string(out) != "never copied" {
+		m.t.Errorf("the tar file gives %q, %v", out, err)
+	}
+	m.say(4, "diverged", "drop", "999")
+	m.say(0, "diverged", "drop", number, "--reason", "looked through")
+	if said := m.say(0, "diverged"); !strings.Contains(said, "Nothing is kept") {
+		m.t.Errorf("diverged said:\n%s", said)
 	}
 }
 

@@ -40,7 +40,7 @@ else ` + config.NodeSocket + `.`,
 	root.PersistentFlags().StringVar(&n.socket, "socket", "", "the node's socket (default $UNDERSTUDY_NODE, or "+config.NodeSocket+")")
 	root.AddCommand(
 		n.status(), n.mode(), n.sync(), n.clientConnection(), n.ha(), n.config(), n.services(), n.pause("pause", true), n.pause("unpause", false),
-		n.resolve(), n.history(), n.syncHistory(), n.rollback(), n.validate(), n.log(), n.fsm(), n.preflight(), n.notifyTest(), n.agents(), n.swap(), n.failback(),
+		n.resolve(), n.history(), n.syncHistory(), n.rollback(), n.diverged(), n.validate(), n.log(), n.fsm(), n.preflight(), n.notifyTest(), n.agents(), n.swap(), n.failback(),
 		newTrustedHosts(s), newDeploySSHKey(s),
 	)
 	return root

@@ -77,6 +77,9 @@ func (n *nodeAsker) warn(d nodeapi.Status, role string, yes bool) error {
 	}
 	s := n.session
 	fmt.Fprintf(s.err, "What may be lost: %s.\n", d.Loss.Words(time.Now()))
+	if up := d.Loss.GivenUp(); up != "" {
+		fmt.Fprintf(s.err, "Given up: %s.\n", up)
+	}
 	switch {
 	case d.Recovery && d.Peer.Heard:
 		fmt.Fprintf(s.err, "%s is well: the main site may serve, and does not stop for this node. Stop it there first.\n", d.Peer.Name)

@@ -75,6 +75,9 @@ func statusText(d nodeapi.Status) string {
 	syncLines(d, line)
 	if d.State != ha.Active && d.Enabled {
 		line("a promotion may cost", "%s", d.Loss.Words(time.Now()))
+		if up := d.Loss.GivenUp(); up != "" {
+			line("and gives up", "%s", up)
+		}
 	}
 	if d.Broken != "" {
 		fmt.Fprintf(&b, "It decides nothing: %s.\n", d.Broken)

@@ -61,6 +61,7 @@ func (n *nodeAsker) planned(use, short, long string, check func(nodeapi.Status) 
 	f.BoolVar(&s.dry, "dry-run", false, "only say what would be done")
 	f.BoolVar(&s.force, "force", false, "on the Active: stand by even if the other node cannot be asked; nobody serves then")
 	f.StringVar(&s.reason, "reason", "", "why, for the history")
+	f.BoolVar(&s.yes, "yes", false, "do not ask on a terminal")
 	f.DurationVar(&s.most, "wait", 20*time.Minute, "how long to wait until it is over")
 	return cmd
 }
@@ -78,11 +79,15 @@ func (n *nodeAsker) swapRoles(ctx context.Context, d nodeapi.Status, s swapping)
 		if err != nil {
 			return err
 		}
+		n.ownOf(ctx, c, d)
 		fmt.Fprintf(n.session.out, "%s would become Active:\n", to)
 		for _, one := range steps {
 			fmt.Fprintf(n.session.out, "  %s\n", one)
 		}
 		return nil
+	}
+	if own := n.ownOf(ctx, c, d); own && !s.yes && !n.sure("Go on?") {
+		return &failure{exitAborted, "failover: nothing was done", "you did not say yes", "", ""}
 	}
 	before, err := c.LastSwap(ctx)
 	if err != nil {
@@ -94,6 +99,30 @@ func (n *nodeAsker) swapRoles(ctx context.Context, d nodeapi.Status, s swapping)
 	ctx, cancel := context.WithTimeout(ctx, s.most)
 	defer cancel()
 	return n.follow(ctx, c, before.ID, s.most)
+}
+
+// ownTime bounds how long a person waits to be told what only one node has.
+const ownTime = 10 * time.Minute
+
+// ownOf tells what only the node has that is to become Active, for its last sync
+// replaces that; false: nothing.
+func (n *nodeAsker) ownOf(ctx context.Context, c *nodeapi.Client, d nodeapi.Status) bool {
+	peer := d.State == ha.Active
+	if !peer && !d.Own || d.Loss.Datasets == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, ownTime)
+	defer cancel()
+	o, err := c.Own(ctx, peer)
+	switch {
+	case err != nil:
+		fmt.Fprintf(n.session.err, "What only the other side has cannot be told: %v. It is kept all the same.\n", err)
+		return false
+	case !o.Served || o.None():
+		return false
+	}
+	fmt.Fprintf(n.session.err, "Only %s has this. It is kept before the last sync replaces it (failover diverged, there):\n%s", o.Name, ownText(o))
+	return true
 }
 
 // follow tells the steps of the swap that began after another one.

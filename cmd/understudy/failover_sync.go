@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -13,42 +14,42 @@ import (
 )
 
 func (n *nodeAsker) sync() *cobra.Command {
-	var accept bool
-	var reason string
+	var q nodeapi.Request
 	cmd := command("sync HOST", "Run Sync Now: copy from the peer", `Copy from the peer now, and wait until it is done; the same as Run Sync Now (EPMM
 guide, Table 5). Only a stand-by copies.
 
 A sync is refused when the source looks as if it had lost its data: emptied,
 another file system, a tenth of all files deleted. Look there, and if that is
-right, accept it.`, exactly("HOST"), nil)
+right, accept it.
+
+What only this server has, written after the peer had fetched for the last time,
+is kept before it is replaced: failover diverged.`, exactly("HOST"), nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return judgeNode(n.syncNow(cmd.Context(), args[0], reason, accept))
+		return judgeNode(n.syncNow(cmd.Context(), args[0], q))
 	}
-	cmd.Flags().BoolVar(&accept, "accept-deletions", false, "let through what the guards have found")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().BoolVar(&q.Accept, "accept-deletions", false, "let through what the guards have found")
+	cmd.Flags().BoolVar(&q.Discard, "discard", false, "give up what only this server has instead of keeping it")
+	cmd.Flags().StringVar(&q.Reason, "reason", "", "why, for the log")
 	return cmd
 }
 
 // syncNow begins a sync, follows it to its end, and tells what came of it.
-func (n *nodeAsker) syncNow(ctx context.Context, host, reason string, accept bool) error {
-	s, err := n.runSync(ctx, host, reason, accept)
+func (n *nodeAsker) syncNow(ctx context.Context, host string, q nodeapi.Request) error {
+	s, err := n.runSync(ctx, host, q)
 	if err != nil {
 		return err
 	}
 	return n.syncEnded(s)
 }
 
-func (n *nodeAsker) runSync(ctx context.Context, host, reason string, accept bool) (s nodeapi.Sync, err error) {
+func (n *nodeAsker) runSync(ctx context.Context, host string, q nodeapi.Request) (s nodeapi.Sync, err error) {
 	c := n.client()
 	before, err := c.Status(ctx)
 	if err != nil {
 		return s, err
 	}
-	ask := c.Sync
-	if accept {
-		ask = c.SyncAccepting
-	}
-	if _, err := ask(ctx, host, reason); err != nil {
+	q.Host = host
+	if err := c.Ask(ctx, http.MethodPost, "sync", q, nil); err != nil {
 		return s, err
 	}
 	show := &syncLine{n.session, ""}
@@ -208,6 +209,9 @@ func syncLines(d nodeapi.Status, line func(name, format string, args ...any)) {
 			times = append(times, at.UTC().Format("2006-01-02 15:04"))
 		}
 		line("next syncs (UTC)", "%s", strings.Join(times, ", "))
+	}
+	for _, k := range d.Kept {
+		line("kept", "what only this node had before %s's data replaced it, %s: failover diverged show %d", k.From, since(k.At), k.Generation)
 	}
 	if t := d.Taken; t != nil {
 		line("synchronised", "%s took this node's data, %s", t.By, since(t.At))

@@ -100,7 +100,7 @@ func (n *nodeAsker) validSync(ctx context.Context, c *nodeapi.Client) (string, e
 	if err != nil {
 		return "", err
 	}
-	s, err := n.runSync(ctx, d.Peer.Name, "validation", false)
+	s, err := n.runSync(ctx, d.Peer.Name, nodeapi.Request{Reason: "validation"})
 	if err != nil {
 		return "", err
 	}
@@ -111,6 +111,9 @@ func (n *nodeAsker) validSync(ctx context.Context, c *nodeapi.Client) (string, e
 }
 
 func (n *nodeAsker) validCount(ctx context.Context, c *nodeapi.Client) (string, error) {
+	if d, err := c.Status(ctx); err == nil && d.Loss.GivenUp() != "" {
+		fmt.Fprintln(n.session.err, "Task 3: "+d.Loss.GivenUp()+".")
+	}
 	v, err := c.Verify(ctx)
 	switch {
 	case err != nil:

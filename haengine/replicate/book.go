@@ -38,6 +38,8 @@ type record struct {
 	Dump    string            `json:"dump,omitempty"`    // the last dump, to compare the next with
 	Left    string            `json:"left,omitempty"`    // what a run that did not end had staged
 	Boot    string            `json:"boot,omitempty"`    // of the machine, at which Left was left
+	Base    map[string]base   `json:"base,omitempty"`    // by node: when both were the same; never changed, only replaced
+	Served  bool              `json:"served,omitempty"`  // the node may have served with it since
 }
 
 // pages is what a Book keeps on disk.
@@ -52,6 +54,7 @@ type pages struct {
 	Generations []Generation      `json:"generations,omitempty"` // the oldest first
 	Datasets    map[string]record `json:"datasets,omitempty"`
 	Taken       *Taken            `json:"taken,omitempty"` // by the node that stands by for this one
+	Archives    []Archive         `json:"archives,omitempty"`
 }
 
 // Book is what a node knows of its datasets and generations, on disk. Several
@@ -148,18 +151,27 @@ func (b *Book) note(name string, change func(*record)) error {
 }
 
 // Serve notes that the application is going to write to the data: from now on
-// the data in force is no copy of anybody's.
-func (b *Book) Serve() error {
+// the data in force is no copy of anybody's. What it writes to the named datasets
+// is not lost without a word: see [Archive].
+func (b *Book) Serve(datasets ...string) error {
 	p := b.read()
 	clean := !p.Dirty || p.Rolled
 	for _, r := range p.Datasets {
 		clean = clean || r.Live != 0 || r.Digest != ""
+	}
+	for _, name := range datasets {
+		clean = clean || !p.Datasets[name].Served
 	}
 	if !clean {
 		return nil
 	}
 	return b.change(func(p *pages) {
 		p.Dirty, p.Rolled = true, false
+		for _, name := range datasets {
+			r := p.Datasets[name]
+			r.Served = true
+			p.Datasets[name] = r
+		}
 		for name, r := range p.Datasets {
 			r.Live, r.Digest = 0, ""
 			p.Datasets[name] = r

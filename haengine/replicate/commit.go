@@ -34,6 +34,9 @@ func (v *run) commit(ctx context.Context) error {
 		v.report.Detail = "no changes"
 		return v.tell(ctx)
 	}
+	if err := v.keepOwn(ctx); err != nil {
+		return err
+	}
 	if err := v.bury(ctx); err != nil {
 		return err
 	}
@@ -60,7 +63,7 @@ func (v *run) commit(ctx context.Context) error {
 func (v *run) equal() error {
 	return v.Book.change(func(p *pages) {
 		for name, r := range v.records {
-			p.Datasets[name] = r
+			p.Datasets[name] = r.after(p.Datasets[name], v.order.From)
 		}
 		p.AsOf, p.Equal, p.Dirty, p.Rolled = v.asOf, v.asOf, false, false
 	})
@@ -103,6 +106,7 @@ func (v *run) live(ctx context.Context) error {
 			AsOf: v.asOf, Committed: time.Now().UTC(), Root: v.report.Root, Changes: v.changes,
 		},
 		Records: v.records,
+		Archive: v.archive,
 	}
 	if err := v.journal.add(jotted{Do: jotCommit, Generation: v.number, Commit: c}); err != nil {
 		return err
@@ -171,12 +175,12 @@ func (r *Replica) finish(ctx context.Context, c *commitment) error {
 // apply writes a commit into the book, where it may be already.
 func (c *commitment) apply(p *pages) {
 	for name, r := range c.Records {
-		p.Datasets[name] = r
+		p.Datasets[name] = r.after(p.Datasets[name], c.Generation.Source)
 	}
 	if c.Back != nil {
 		p.Current, p.Rolled, p.Dirty = c.To, true, true
 		for name, r := range p.Datasets {
-			r.Live, r.Digest = 0, ""
+			r.Live, r.Digest, r.Base = 0, "", nil
 			p.Datasets[name] = r
 		}
 		p.AsOf = time.Time{}
@@ -195,6 +199,9 @@ func (c *commitment) apply(p *pages) {
 	p.Generations = append(p.Generations, c.Generation)
 	p.Current, p.AsOf, p.Equal = c.Generation.Number, c.Generation.AsOf, c.Generation.AsOf
 	p.Dirty, p.Rolled = false, false
+	if c.Archive != nil {
+		p.Archives = append(slices.Clone(p.Archives), *c.Archive)
+	}
 }
 
 // discard removes what was prepared and will not go live.
@@ -205,7 +212,7 @@ func (r *Replica) discard(ctx context.Context, generation uint64, datasets []str
 		if set == nil {
 			continue
 		}
-		all = errors.Join(all, set.Dataset.Drop(ctx, Change{Dataset: name, Generation: generation}, New))
+		all = errors.Join(all, set.Dataset.Drop(ctx, Change{Dataset: name, Generation: generation}, New), os.RemoveAll(r.archiveDir(*set, generation)))
 		if set.Tree == "" {
 			all = errors.Join(all, os.RemoveAll(filepath.Join(r.Dir, "dumps", name, fmt.Sprint(generation))))
 		}

@@ -51,8 +51,9 @@ const (
 type commitment struct {
 	Generation Generation        `json:"generation"`
 	Records    map[string]record `json:"records,omitempty"`
-	Back       []Change          `json:"back,omitempty"` // of a rollback: what is undone, in this order
-	To         uint64            `json:"to,omitempty"`   // of a rollback
+	Archive    *Archive          `json:"archive,omitempty"` // of what this node alone had
+	Back       []Change          `json:"back,omitempty"`    // of a rollback: what is undone, in this order
+	To         uint64            `json:"to,omitempty"`      // of a rollback
 }
 
 // steps gives what is to be done, in order.

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -471,4 +474,68 @@ func TestMariaDBNamesAndPlacesThatCannotBeUsedAreRefused(t *testing.T) {
 			t.Errorf("%+v is taken", m)
 		}
 	}
+}
+
+// Between the RENAME and the end of a switch the new tables are in force without
+// their triggers, which cannot move with them. A kill there is ended by the commit
+// journal before the engine lets an application start: Unfinished says so.
+func TestAKillBetweenTheRenameAndItsEndIsRolledForward(t *testing.T) {
+	t.Parallel()
+	const triggers = 60
+	made := []string{"CREATE TABLE devices (id INT PRIMARY KEY, name TEXT)", "CREATE TABLE log (name TEXT)", "CREATE VIEW few AS SELECT * FROM devices WHERE id < 10"}
+	for i := range triggers {
+		made = append(made, fmt.Sprintf("CREATE TRIGGER t%d AFTER INSERT ON devices FOR EACH ROW INSERT INTO log VALUES (%d)", i, i))
+	}
+	source, sink := mariaPair(t, made...)
+	d := dataDuo(t, engine{kind: "mariadb", source: source, sink: sink})
+	d.sync(t, Success)
+	own, err := os.Executable()
+	must(t, err)
+	as := filepath.Join(t.TempDir(), "understudy-data-sink")
+	must(t, os.Symlink(own, as))
+	arg, err := json.Marshal(sinkProcess{Dir: d.sink.dir, SSH: d.remote.SSH, Socket: d.remote.Args[0], MariaDB: sink})
+	must(t, err)
+	there := func() string {
+		return mariaText(t, sink, "SELECT CONCAT((SELECT COUNT(*) FROM devices), ' ', (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()), ' ', (SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()))")
+	}
+	for try := 1; ; try++ {
+		mariaRun(t, source, fmt.Sprintf("INSERT INTO devices VALUES (%d, 'new')", try))
+		cmd := exec.Command(as, string(arg)) // #nosec G204 -- ourselves
+		must(t, cmd.Start())
+		killAfterRename(t, sink, cmd.Process)
+		_ = cmd.Wait()
+		d.sink.book, err = OpenBook(d.sink.dir)
+		must(t, err)
+		d.cfg.Book = d.sink.book
+		r, err := Open(d.cfg)
+		must(t, err)
+		met := r.Unfinished()
+		before := there()
+		must(t, r.Recover(t.Context()))
+		if want := fmt.Sprintf("%d %d 1", try, triggers); strings.TrimSpace(there()) != want || r.Unfinished() {
+			t.Fatalf("try %d: %q before, %q after the journal was ended, want %q", try, before, there(), want)
+		}
+		if met {
+			t.Logf("try %d: killed with %q", try, before)
+			return
+		}
+		if try == 10 {
+			t.Fatal("the moment was never met")
+		}
+	}
+}
+
+// killAfterRename kills a process as soon as a database has new tables.
+func killAfterRename(t *testing.T, m *MariaDB, p *os.Process) {
+	t.Helper()
+	must(t, m.with(t.Context(), func(conn *sql.Conn) error {
+		was, _, err := m.inForce(t.Context(), conn)
+		for err == nil {
+			var now uint64
+			if now, _, err = m.inForce(t.Context(), conn); err == nil && now != was {
+				return p.Signal(syscall.SIGKILL)
+			}
+		}
+		return err
+	}))
 }

@@ -21,6 +21,9 @@ type part struct {
 	Set
 	offer  offered
 	record record          // as it will be when the run has succeeded
+	known  base            // when this node and the source were the same for the last time
+	there  string          // what the source calls that
+	served bool            // this node may have written since
 	first  bool            // nothing of this dataset has ever been copied here
 	live   Totals          // of the tree in force
 	source walked          // of the tree that is offered
@@ -63,7 +66,7 @@ func (p *part) bring(ctx context.Context) error {
 			return err
 		}
 		if whole {
-			return p.equalTo(p.Tree)
+			return p.equalTo(ctx, p.Tree)
 		}
 		clean = false
 	}
@@ -228,12 +231,26 @@ func (p *part) manifestOf(ctx context.Context, tree, path string) error {
 }
 
 // equalTo notes that a tree is as the source's.
-func (p *part) equalTo(tree string) (err error) {
+func (p *part) equalTo(ctx context.Context, tree string) (err error) {
 	p.record.Root, p.record.Left = p.source.Root, ""
 	p.record.Counts = map[string]int64{"files": p.source.Files}
+	b := base{At: p.asOf, Root: p.source.Root}
+	err = keepBase(baseAt{p.Dir, p.order.From, p.Name, b.Root}, p.known, func(path string) error {
+		if tree == p.dir {
+			return os.Rename(p.verified(), path)
+		}
+		return p.manifestOf(ctx, tree, path)
+	})
+	if err != nil {
+		return err
+	}
+	p.record = p.record.with(p.order.From, b)
 	p.record.Live, err = inode(tree)
 	return err
 }
+
+// verified is where the manifest of what was staged and verified is.
+func (p *part) verified() string { return filepath.Join(p.Dir, p.Name+".verified") }
 
 // stagingDir is where a generation of this dataset is staged.
 func (p *part) stagingDir() string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,7 @@ type Order struct {
 	From            string // the node's name
 	AcceptDeletions bool   // a person has looked: the guards let through what they found
 	Full            bool   // compare all contents
+	Discard         bool   // what only this node has is given up, and no archive made of it
 	// Allow is asked when everything is ready to go live; an error keeps it from
 	// doing so.
 	Allow func(ctx context.Context, epoch uint64) error
@@ -149,7 +151,7 @@ func (r *Replica) Run(ctx context.Context, o Order, remote func() (Remote, error
 	}
 	defer r.busy.Unlock()
 	defer r.progress.Store(nil)
-	v := &run{Replica: r, order: o, how: remote, report: &report, records: map[string]record{}}
+	v := &run{Replica: r, order: o, how: remote, report: &report, records: map[string]record{}, bases: map[string]string{}}
 	err := v.all(ctx)
 	report.Completed = time.Now().UTC()
 	report.Result = resultOf(err)
@@ -169,7 +171,7 @@ func (r *Replica) Recover(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.forget(ctx)
+	return errors.Join(r.forget(ctx), r.forgetBases())
 }
 
 // settle ends a run that was cut off.
@@ -208,12 +210,26 @@ type State struct {
 	Dirty       bool         `json:"dirty,omitempty"` // the application has run on it since
 	Generations []Generation `json:"generations,omitempty"`
 	Taken       *Taken       `json:"taken,omitempty"`
+	Served      bool         `json:"served,omitempty"`   // this node may have what no other one has
+	Archives    []Archive    `json:"archives,omitempty"` // the oldest first
 }
 
 // Serve notes that the application is going to write to the data in force. The
 // older generations share files with it, and are not gone back to any more.
 func (r *Replica) Serve() error {
-	if err := r.Book.Serve(); err != nil {
+	var all []string
+	for _, s := range r.Sets {
+		all = append(all, s.Name)
+	}
+	return told(r.Book.Serve(all...))
+}
+
+// Try is Serve for an application that is only looked at: nobody is served, and
+// what it writes is worth nothing.
+func (r *Replica) Try() error { return told(r.Book.Serve()) }
+
+func told(err error) error {
+	if err != nil {
 		return fmt.Errorf("note that the data is not a copy any more: %w", err)
 	}
 	return nil
@@ -222,7 +238,8 @@ func (r *Replica) Serve() error {
 // State gives what is known.
 func (r *Replica) State() State {
 	p := r.Book.read()
-	return State{p.Current, p.AsOf, p.Dirty, p.Generations, p.Taken}
+	served := slices.ContainsFunc(r.Sets, func(s Set) bool { return p.Datasets[s.Name].Served })
+	return State{p.Current, p.AsOf, p.Dirty && !p.Rolled, p.Generations, p.Taken, served, p.Archives}
 }
 
 // Loss says what a promotion would lose now.

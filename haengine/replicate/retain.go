@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,10 @@ func (r *Replica) drop(ctx context.Context, changes []Change, side Side) error {
 func (r *Replica) forget(context.Context) error {
 	p := r.Book.read()
 	var all error
+	kept := map[string]bool{}
+	for _, a := range p.Archives {
+		kept[archived(a.Generation)] = true
+	}
 	for _, set := range r.Sets {
 		rec := p.Datasets[set.Name]
 		keep := map[string]bool{}
@@ -73,7 +78,9 @@ func (r *Replica) forget(context.Context) error {
 			for _, g := range p.Generations {
 				keep[strconv.FormatUint(g.Number, 10)] = true
 			}
+			maps.Copy(keep, kept)
 		}
+		all = errors.Join(all, removeBut(filepath.Join(r.Dir, "archives", set.Name), kept))
 		all = errors.Join(all, removeBut(dir, keep))
 		if rec.Left != "" && rec.Boot != bootID() {
 			all = errors.Join(all, r.Book.note(set.Name, func(r *record) { r.Left = "" }))

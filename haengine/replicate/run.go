@@ -25,8 +25,11 @@ type run struct {
 	sets    []Set // those that both sides have
 	began   bool  // the journal knows of it
 	changes []Change
-	staged  []string // folders to be written to disk before the commit
+	staged  []string          // folders to be written to disk before the commit
+	bases   map[string]string // what the source knows to have been the same on both
+	parts   []*part
 	records map[string]record
+	archive *Archive // of what only this node has
 	owners  bool
 }
 
@@ -167,6 +170,7 @@ func (v *run) begin(ctx context.Context) (offers []offered, err error) {
 				}
 			}
 			s.Exclude = append(slices.Clone(s.Exclude), k.Exclude...)
+			v.bases[s.Name] = k.Base
 			v.sets = append(v.sets, s)
 		}
 	}
@@ -199,7 +203,10 @@ func (v *run) begin(ctx context.Context) (offers []offered, err error) {
 func (v *run) fetch(ctx context.Context, offers []offered) error {
 	for _, o := range offers {
 		set := v.sets[slices.IndexFunc(v.sets, func(s Set) bool { return s.Name == o.Dataset })]
-		p := &part{run: v, Set: set, offer: o, record: v.Book.record(set.Name)}
+		p := &part{run: v, Set: set, offer: o, record: v.Book.record(set.Name), there: v.bases[set.Name]}
+		p.known, p.served = p.record.Base[v.order.From], p.record.Served
+		p.record.Served = false
+		v.parts = append(v.parts, p)
 		if err := p.bring(ctx); err != nil {
 			return err
 		}

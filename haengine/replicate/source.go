@@ -70,7 +70,9 @@ type serving struct {
 	*Source
 	peer   string
 	offers map[string]offered
-	in     bool // it is the one that is served
+	walks  map[string]lastWalk
+	began  time.Time // when what is offered began to be made ready
+	in     bool      // it is the one that is served
 	out    *json.Encoder
 	mu     sync.Mutex // guards out
 }
@@ -83,7 +85,7 @@ var errBusy = errors.New("another node fetches from this one just now; the next 
 func (s *Source) serve(ctx context.Context, conn io.WriteCloser, in *bufio.Reader, peer string) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer conn.Close()
-	v := &serving{Source: s, peer: peer, offers: map[string]offered{}, out: json.NewEncoder(conn)}
+	v := &serving{Source: s, peer: peer, offers: map[string]offered{}, walks: map[string]lastWalk{}, out: json.NewEncoder(conn)}
 	defer v.leave()
 	for {
 		var q request
@@ -185,7 +187,7 @@ func (v *serving) do(ctx context.Context, q request) (any, error) {
 		}
 		t := *q.Done
 		t.By, t.At = v.peer, time.Now().UTC()
-		return struct{}{}, v.Book.change(func(p *pages) { p.Taken = &t })
+		return struct{}{}, v.taken(t)
 	}
 	return nil, errors.New("this release does not know what was asked; both nodes need the same release of Understudy")
 }
@@ -200,7 +202,7 @@ func (v *serving) hello(ctx context.Context) (hello, error) {
 		if !s.enabled() {
 			continue
 		}
-		h.Datasets = append(h.Datasets, known{s.Name, s.Type, s.Exclude})
+		h.Datasets = append(h.Datasets, known{s.Name, s.Type, s.Exclude, v.Book.record(s.Name).Base[v.peer].name()})
 	}
 	return h, nil
 }
@@ -224,6 +226,9 @@ func (v *serving) begin(ctx context.Context, names []string) ([]offered, error) 
 		return nil, err
 	}
 	v.clear()
+	v.began = time.Now().UTC()
+	clear(v.offers)
+	clear(v.walks)
 	for _, name := range names {
 		if err := os.RemoveAll(manifestOf(v.Dir, name)); err != nil {
 			return nil, err

@@ -53,6 +53,7 @@ func (v *serving) walk(ctx context.Context, q request) (walked, error) {
 		return walked{}, err
 	}
 	l.walked.Totals, l.Holes = l.totals(), w.holes
+	v.note(q.Dataset, l.walked, l.out)
 	return l.walked, os.Rename(path+".next", path)
 }
 

@@ -27,6 +27,7 @@ func (p *part) stage(ctx context.Context, contents bool) error {
 		return err
 	}
 	defer every(flushEvery, func() { _ = syncTree(p.dir) })() // what fails here fails again before the commit
+	defer os.Remove(p.verified())
 	for round := 1; ; round++ {
 		if err := p.task(ctx, "transfer", p.Name, func(ctx context.Context) (string, error) { return p.transfer(ctx, contents) }); err != nil {
 			return err
@@ -174,15 +175,19 @@ func (p *part) verifyStill(ctx context.Context, root *os.Root, last bool, c *con
 			return nil
 		}}
 	}
+	m, err := newManifest(p.verified())
+	if err != nil {
+		return false, "", err
+	}
 	s := newSum()
 	w := walk{root: p.dir, owners: p.owners, plain: p.Tree == "", exclude: p.Exclude, visit: func(e entry) error {
 		if p.moved[e.path] {
 			return nil
 		}
 		s.add(e)
-		return c.meet(ctx, e, before)
+		return errors.Join(m.add(e), c.meet(ctx, e, before))
 	}}
-	err := w.run(ctx)
+	err = errors.Join(w.run(ctx), m.close())
 	if err == nil {
 		err = c.flush(ctx)
 	}
@@ -274,9 +279,10 @@ func (p *part) prepare(ctx context.Context) (string, error) {
 	p.staged = append(p.staged, p.dir)
 	if p.Tree == "" {
 		p.record.Dump, p.record.Digest, p.record.Root, p.record.Counts, p.record.Left = p.dir, p.offer.Digest, p.source.Root, p.offer.Counts, ""
+		p.sameDump()
 		return got.Detail, nil
 	}
-	return got.Detail, p.equalTo(p.dir)
+	return got.Detail, p.equalTo(ctx, p.dir)
 }
 
 // countsDiffer names the first counts that are not the same.
@@ -299,12 +305,24 @@ func merged(a, b map[string]int64) map[string]int64 {
 	return all
 }
 
+// unchanged says whether what is in force here is as it was copied, where the
+// dataset can tell.
+func (p *part) unchanged() bool {
+	d, tells := p.Dataset.(interface{ Unchanged(digest string) bool })
+	return !tells || d.Unchanged(p.offer.Digest)
+}
+
+// sameDump notes that what is in force here is made of the source's dump.
+func (p *part) sameDump() {
+	p.record = p.record.with(p.order.From, base{At: p.asOf, Digest: p.offer.Digest, Counts: p.offer.Counts, Fetched: true})
+}
+
 // bringDump brings a dump, unless its digest says that nothing has changed.
 func (p *part) bringDump(ctx context.Context) error {
 	same := false
 	err := p.task(ctx, "compare", p.Name, func(context.Context) (string, error) {
 		p.first = p.record.Counts == nil
-		if p.offer.Digest != "" && p.offer.Digest == p.record.Digest && !p.order.Full {
+		if p.offer.Digest != "" && p.offer.Digest == p.record.Digest && !p.order.Full && p.unchanged() {
 			same = true
 			return "no changes", nil
 		}
@@ -313,6 +331,9 @@ func (p *part) bringDump(ctx context.Context) error {
 		}
 		return "differs", rows(p.Name, p.order.From, p.offer.Counts, p.record.Counts)
 	})
+	if err == nil && same {
+		p.sameDump()
+	}
 	if err != nil || same {
 		return err
 	}

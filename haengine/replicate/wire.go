@@ -46,6 +46,7 @@ type known struct {
 	Type string `json:"type"`
 
 	Exclude []string `json:"exclude,omitempty"`
+	Base    string   `json:"base,omitempty"` // what was the same on both nodes for the last time
 }
 
 // request is one line of a sink.

@@ -17,6 +17,32 @@ const (
 	ExecDataset     DatasetType = "exec"
 )
 
+// SystemDataset is the portal's local users, and certificates.
+const SystemDataset DatasetType = "system"
+
+// checkSystem tells what is wrong with the certificates of a dataset. Keys of the
+// machine itself never travel.
+func (d *NodeDataset) checkSystem(v value) {
+	for i, path := range d.Certificates {
+		switch {
+		case !filepath.IsAbs(path) || filepath.Clean(path) != path:
+			v.fault("certificates are absolute paths, like /etc/ssl/private/app.pem; not %q", short(path))
+		case slices.Contains(d.Certificates[:i], path):
+			v.fault("the certificate %s is named twice", path)
+		case under(path, "/etc/ssh"):
+			v.fault("%s belongs to this machine: host keys of ssh never travel", path)
+		}
+	}
+	if len(d.Certificates) > mostCertificates {
+		v.fault("there are %d certificates, and at most %d may be named", len(d.Certificates), mostCertificates)
+	}
+	if len(d.Reload) > 0 && len(d.Certificates) == 0 {
+		v.fault("reload has nothing to tell: name certificates")
+	}
+}
+
+const mostCertificates = 100
+
 // NodeDatabase is a database of a server on this machine. What is empty or 0 is
 // what such a server has by itself.
 type NodeDatabase struct {
@@ -43,6 +69,7 @@ func (d *NodeDataset) databaseKeys() keys {
 	return keys{
 		"databases": texts(&d.Databases), "database": text(&d.Database.Name), "host": text(&d.Database.Host), "port": port(&d.Database.Port),
 		"user": text(&d.Database.User), "password_file": file(&d.Database.PasswordFile), "programs": directory(&d.Database.Programs), "jobs": count(&d.Database.Jobs),
+		"certificates": texts(&d.Certificates), "reload": texts(&d.Reload),
 		"dump": texts(&d.Commands.Dump), "restore": texts(&d.Commands.Restore), "timeout": duration(&d.Commands.Timeout),
 	}
 }

@@ -23,6 +23,9 @@ type NodeDataset struct {
 	Databases []string     // sqlite: the files in Path
 	Database  NodeDatabase // postgres, mariadb
 	Commands  NodeExec     // exec
+
+	Certificates []string // system: certificates and keys, absolute paths
+	Reload       []string // system: run when other ones are in force
 }
 
 // DatasetType is how a dataset is copied.
@@ -39,6 +42,7 @@ var datasetKeys = map[DatasetType]struct{ needs, may []string }{
 	PostgresDataset: {needs: []string{"database"}, may: append([]string{"jobs"}, serverKeys...)},
 	MariaDBDataset:  {needs: []string{"database"}, may: serverKeys},
 	ExecDataset:     {needs: []string{"dump", "restore"}, may: []string{"timeout"}},
+	SystemDataset:   {may: []string{"certificates", "reload"}},
 }
 
 // readDatasets reads the list of datasets. The order is not one of importance:
@@ -62,6 +66,7 @@ func (n *NodeFile) readDatasets(v value) {
 		d.Disabled = !enabled
 		d.check(v, given)
 		d.checkDatabase(v)
+		d.checkSystem(v)
 		n.Datasets = append(n.Datasets, d)
 	})(v)
 }
@@ -126,10 +131,17 @@ func (n *NodeFile) checkDatasets() (f Faults) {
 			switch {
 			case d.Name != "" && d.Name == other.Name:
 				f.Add(at+"/name", "two datasets are called %s", d.Name)
+			case d.Type == SystemDataset && other.Type == SystemDataset:
+				f.Add(at+"/type", "there is a dataset of type system already: %s", other.Name)
 			case d.Database.Name != "" && d.Type == other.Type && d.Database.same(other.Database):
 				f.Add(at+"/database", "%s is the database of the dataset %s already", d.Database.Name, other.Name)
 			case d.Path != "" && other.Path != "" && (under(d.Path, other.Path) || under(other.Path, d.Path)):
 				f.Add(at+"/path", "%s and %s lie in one another; each dataset has a folder of its own", d.Path, other.Path)
+			}
+		}
+		for j, path := range d.Certificates {
+			if under(path, n.DataDir) {
+				f.Add(fmt.Sprintf("%s/certificates/%d", at, j), "%s is below data_dir: what belongs to this node would travel", path)
 			}
 		}
 		if d.Path != "" && (under(n.DataDir, d.Path) || under(d.Path, n.DataDir)) {

@@ -49,13 +49,15 @@ func roots(c *config.NodeFile) (all []remote.Dataset) {
 }
 
 // sets gives the datasets of a configuration that are enabled, or may be.
-func sets(c *config.NodeFile, enabled func(string) bool) (all []replicate.Set, err error) {
+func sets(c *config.NodeFile, people replicate.Accounts, enabled func(string) bool, log *slog.Logger) (all []replicate.Set, err error) {
 	for _, d := range c.Datasets {
 		if d.Disabled && !d.Optional {
 			continue
 		}
 		s := replicate.Set{Name: d.Name, Type: string(d.Type), Exclude: d.Exclude, Volatile: d.Volatile, Enabled: func() bool { return enabled(d.Name) }}
-		if d.Type == config.FilesDataset {
+		if d.Type == config.SystemDataset {
+			s.Dataset = &replicate.System{Accounts: people, Files: d.Certificates, Reload: d.Reload, Dir: filepath.Join(copyDir(c), "system"), Log: log}
+		} else if d.Type == config.FilesDataset {
 			s.Tree, s.Dataset = d.Path, replicate.NewFiles(d.Path)
 		} else if s.Dataset, err = dumped(d); err != nil {
 			return nil, fmt.Errorf("dataset %s: %w", d.Name, err)
@@ -67,11 +69,11 @@ func sets(c *config.NodeFile, enabled func(string) bool) (all []replicate.Set, e
 
 // openCopier gives replication; nil if no dataset is configured. engine is asked
 // for, from the first run on.
-func openCopier(c *config.NodeFile, t *remote.Trust, engine func() *haengine.Engine, log *slog.Logger) (*copier, error) {
+func openCopier(c *config.NodeFile, t *remote.Trust, people replicate.Accounts, engine func() *haengine.Engine, log *slog.Logger) (*copier, error) {
 	if len(c.Datasets) == 0 || t == nil {
 		return nil, nil
 	}
-	all, err := sets(c, func(name string) bool { return engine().ServiceEnabled(name) })
+	all, err := sets(c, people, func(name string) bool { return engine().ServiceEnabled(name) }, log)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,7 @@ func (p *copier) isPeer(host string) bool {
 
 // Run is one sync.
 func (p *copier) Run(ctx context.Context, o haengine.SyncOrder) nodeapi.Sync {
-	order := replicate.Order{From: p.peer, AcceptDeletions: o.Accept, Allow: o.Allow, Over: o.Over}
+	order := replicate.Order{From: p.peer, AcceptDeletions: o.Accept, Discard: o.Discard, Allow: o.Allow, Over: o.Over}
 	r := p.replica.Run(ctx, order, p.remote)
 	s := nodeapi.Sync{At: r.Completed, Started: r.Started, From: r.From, Result: r.Result, Detail: r.Detail, Generation: r.Generation}
 	for _, t := range r.Tasks {
@@ -159,14 +161,24 @@ func (p *copier) Loss() nodeapi.Loss {
 			on++
 		}
 	}
-	return nodeapi.Loss{Datasets: on, At: s.AsOf, Generation: s.Current, Generations: len(s.Generations)}
+	l := nodeapi.Loss{Datasets: on, At: s.AsOf, Generation: s.Current, Generations: len(s.Generations)}
+	if s.Dirty { // the application may have written to what they share with the copy
+		l.Generations = 0
+	}
+	return l
 }
 
 // Counts gives the rows and files of the copy in force.
 func (p *copier) Counts() map[string]int64 { return p.replica.Book.Counts() }
 
-// beforeApp notes that the application is going to write to the data.
-func (p *copier) beforeApp(context.Context) error { return p.replica.Serve() }
+// beforeApp notes that the application is going to write to the data, or is
+// started to be looked at only.
+func (p *copier) beforeApp(trying bool) error {
+	if trying {
+		return p.replica.Try()
+	}
+	return p.replica.Serve()
+}
 
 // services gives the datasets of a configuration as the engine's API names them.
 func services(c *config.NodeFile) (all []nodeapi.Service) {

@@ -14,6 +14,7 @@ import (
 	"github.com/understudy-ha/understudy/haengine"
 	"github.com/understudy-ha/understudy/internal/config"
 	"github.com/understudy-ha/understudy/internal/remote"
+	"github.com/understudy-ha/understudy/web/account"
 	"github.com/understudy-ha/understudy/web/portal"
 )
 
@@ -33,6 +34,7 @@ type Node struct {
 	post   *post
 	trust  *remote.Trust // nil: no portal
 	safety *safety       // nil: profile documented
+	people *account.Book
 	pages  *portal.Portal
 	agents tokens  // nil: no agent may call
 	copier *copier // nil: nothing is replicated
@@ -90,13 +92,16 @@ func (n *Node) open() (err error) {
 		}
 	}
 	if n.trust != nil {
+		if n.people, err = openPeople(c, n.log); err != nil {
+			return fmt.Errorf("open the portal: %w", err)
+		}
 		portal, err := openPortal(c, n.trust)
 		if err != nil {
 			return err
 		}
 		n.faces[portalFace] = portal
 	}
-	if n.copier, err = openCopier(c, n.trust, func() *haengine.Engine { return n.engine }, n.log); err != nil {
+	if n.copier, err = openCopier(c, n.trust, n.people, func() *haengine.Engine { return n.engine }, n.log); err != nil {
 		return fmt.Errorf("open the datasets: %w", err)
 	}
 	if n.copier != nil {
@@ -111,7 +116,7 @@ func (n *Node) open() (err error) {
 		return fmt.Errorf("open the engine: %w", err)
 	}
 	if n.trust != nil {
-		if n.pages, err = openPages(c, n.engine, n.trust, n.log); err != nil {
+		if n.pages, err = openPages(c, n.engine, n.trust, n.people, n.log); err != nil {
 			return fmt.Errorf("open the portal: %w", err)
 		}
 	}
@@ -135,7 +140,7 @@ func (n *Node) newEngine() (*haengine.Engine, *post, error) {
 	}
 	commands := commandsOf(c)
 	if copies != nil {
-		commands.Before = copies.beforeApp
+		commands.Before = func(context.Context) error { return copies.beforeApp(engine.Trying()) }
 	}
 	e := haengine.Config{
 		Name: c.Name, PeerName: c.Peer.Name, Recovery: c.Recovery, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,
@@ -150,7 +155,7 @@ func (n *Node) newEngine() (*haengine.Engine, *post, error) {
 		e.Post = post
 	}
 	if copies != nil {
-		e.Stock, e.Copier, e.IsPeer = copies, copies, copies.isPeer
+		e.Stock, e.Copier, e.Keeper, e.IsPeer = copies, copies, copies, copies.isPeer
 	}
 	if err := n.safety.enter(c, &e); err != nil {
 		return nil, nil, err

@@ -17,23 +17,27 @@ import (
 	"github.com/understudy-ha/understudy/web/portal"
 )
 
-// openPages makes the portal's pages. Its users are kept in data_dir.
-func openPages(c *config.NodeFile, e *haengine.Engine, t *remote.Trust, log *slog.Logger) (*portal.Portal, error) {
-	dir := filepath.Join(c.DataDir, "portal")
-	book, code, err := account.Open(account.Config{Dir: dir, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	p, err := portal.New(portal.Config{
-		Name: c.Name, Node: e.Control(portal.Who), Trust: &trusting{t}, Book: book, Dir: dir, Hosts: c.Portal.Addresses, Log: log,
-	})
+// portalDir is where the portal keeps its users.
+func portalDir(c *config.NodeFile) string { return filepath.Join(c.DataDir, "portal") }
+
+// openPeople gives the portal's users. Who comes first becomes admin by a setup
+// code, which the log tells.
+func openPeople(c *config.NodeFile, log *slog.Logger) (*account.Book, error) {
+	book, code, err := account.Open(account.Config{Dir: portalDir(c), Log: log})
 	if err != nil {
 		return nil, err
 	}
 	if code != "" {
 		log.Info("the portal has no user yet; whoever opens it with this code becomes its admin", "setup_code", code, "at", c.Portal.Listen+portal.Base)
 	}
-	return p, nil
+	return book, nil
+}
+
+// openPages makes the portal's pages.
+func openPages(c *config.NodeFile, e *haengine.Engine, t *remote.Trust, book *account.Book, log *slog.Logger) (*portal.Portal, error) {
+	return portal.New(portal.Config{
+		Name: c.Name, Node: e.Control(portal.Who), Trust: &trusting{t}, Book: book, Dir: portalDir(c), Hosts: c.Portal.Addresses, Log: log,
+	})
 }
 
 // trusting is whom this node trusts, as the portal shows it.

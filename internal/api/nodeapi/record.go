@@ -49,6 +49,10 @@ const Success = "Success"
 // ran.
 const Overlap = "Skipped: overlap"
 
+// Locked is the Result of a scheduled sync that did not begin, for an upgrade run
+// or a planned swap had the node's lock.
+const Locked = "Skipped: run"
+
 // Sent says to whom a test mail went.
 type Sent struct {
 	To string `json:"to"`

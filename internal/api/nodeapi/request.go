@@ -8,6 +8,7 @@ type Request struct {
 	Mode     string            `json:"mode,omitempty"`     // ha: primary, secondary, empty: as before
 	Host     string            `json:"host,omitempty"`     // sync
 	Accept   bool              `json:"accept,omitempty"`   // sync: a person has looked at what the guards found
+	Discard  bool              `json:"discard,omitempty"`  // sync: what only this node has is given up
 	To       uint64            `json:"to,omitempty"`       // rollback: the generation; 0: the one before
 	Settings map[string]string `json:"settings,omitempty"` // settings, by name
 	Services map[string]bool   `json:"services,omitempty"` // services: true is enabled, by the dataset's name

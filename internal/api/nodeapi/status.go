@@ -38,6 +38,8 @@ type Status struct {
 	Schedule Schedule     `json:"schedule"`
 	Taken    *SyncTaken   `json:"taken,omitempty"`
 	Loss     Loss         `json:"loss"`           // what a promotion of this node may cost now
+	Own      bool         `json:"own,omitempty"`  // it has served since its peer was the same, and may have what that has not
+	Kept     []Kept       `json:"kept,omitempty"` // archives of what only this node had, until a person drops them
 	Fronts   []Opinion    `json:"fronts"`         // what they have called here; it decides nothing by itself
 	Swap     *Swap        `json:"swap,omitempty"` // the newest planned swap to this node
 	Agents   *Agents      `json:"agents,omitempty"`

@@ -129,7 +129,6 @@ type member struct {
 	inside                 *host  // where it runs, nil: where the test does
 	ledger                 string // file of what its application does
 	lists                  string // further lines of its app
-	zone                   string // its time zone; empty: the test's
 }
 
 func (m *member) Name() string { return m.name }
@@ -211,9 +210,6 @@ app:
 %s`, m.name, m.pages, map[bool]string{true: "upstream", false: "peer"}[m.upstream], m.peer, m.peerPages, loopback(m.app), self, m.dir, m.app, m.name, self, m.dir, m.lists, m.door, loopback(m.app), m.more))
 	cmd := m.inside.command(understudy, "node", "--config", file)
 	cmd.Env = append(os.Environ(), "LEDGER="+m.ledger)
-	if m.zone != "" {
-		cmd.Env = append(cmd.Env, "TZ="+m.zone)
-	}
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	m.engine = run(m.t, cmd)
 	await(m.t, m.name+" answers", func() bool {

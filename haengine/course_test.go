@@ -153,11 +153,17 @@ func TestPeopleAreToldOnceThatTheProcessOfARunIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// looks lets the owner look at a moment and gives the alarms and the notes so
-	// far.
-	looks := func(after time.Duration) (alarms, notes int) {
+	// looks lets the owner look when the process was heard some time ago, and gives
+	// the alarms and the notes so far.
+	looks := func(ago time.Duration) (alarms, notes int) {
 		t.Helper()
-		if _, err := d.e.run(t.Context(), func() Outcome { d.e.watchRun(time.Now().Add(after)); return Outcome{} }); err != nil {
+		d.e.runs.mu.Lock()
+		d.e.runs.heard = time.Now().Add(-ago)
+		lock := *d.e.runs.kept.Lock
+		lock.Since = d.e.runs.heard
+		d.e.runs.kept.Lock = &lock
+		d.e.runs.mu.Unlock()
+		if _, err := d.e.run(t.Context(), func() Outcome { d.e.watchRun(time.Now()); return Outcome{} }); err != nil {
 			t.Fatal(err)
 		}
 		d.post.mu.Lock()

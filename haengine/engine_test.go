@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
 
@@ -223,7 +224,8 @@ func (r *rig) enable(m ha.Mode) {
 
 func (r *rig) saves(change map[string]string) {
 	r.t.Helper()
-	out, err := r.Save(context.Background(), func(s Settings) (Settings, error) { return s.With(change) }, "anna")
+	c := control{Engine: r.Engine}
+	out, err := c.set(context.Background(), nodeapi.Request{Settings: change}, "anna")
 	if err != nil || out.Refused != "" {
 		r.t.Fatal(out.Refused, err)
 	}

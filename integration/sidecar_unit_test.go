@@ -37,7 +37,7 @@ func TestInstallPutsTheBinaryAndTheUnits(t *testing.T) {
 	if text := read(t, filepath.Join(prefix, "share", "man", "man1", "understudy-status.1")); !strings.Contains(text, ".TH") {
 		t.Errorf("the manual page of status: %q", text)
 	}
-	if text := read(t, filepath.Join(prefix, "lib", "sysusers.d", "understudy.conf")); !strings.Contains(text, "\nu understudy ") {
+	if text := read(t, filepath.Join(prefix, "lib", "sysusers.d", "understudy.conf")); !strings.HasPrefix(text, "u understudy ") {
 		t.Errorf("sysusers: %q", text)
 	}
 	for _, unit := range units(t, prefix) {

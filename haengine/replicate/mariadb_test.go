@@ -491,9 +491,9 @@ func TestAKillBetweenTheRenameAndItsEndIsRolledForward(t *testing.T) {
 	d.sync(t, Success)
 	own, err := os.Executable()
 	must(t, err)
-	as := filepath.Join(t.TempDir(), "understudy-data-sink")
+	as := filepath.Join(t.TempDir(), "understudy-sink")
 	must(t, os.Symlink(own, as))
-	arg, err := json.Marshal(sinkProcess{Dir: d.sink.dir, SSH: d.remote.SSH, Socket: d.remote.Args[0], MariaDB: sink})
+	arg, err := json.Marshal(sinkProcess{Dir: d.sink.dir, SSH: d.remote.SSH, Socket: d.remote.Args[0], MariaDB: sink, Kill: moment{After: "never by itself"}})
 	must(t, err)
 	there := func() string {
 		return mariaText(t, sink, "SELECT CONCAT((SELECT COUNT(*) FROM devices), ' ', (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()), ' ', (SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()))")

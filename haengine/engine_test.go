@@ -538,6 +538,21 @@ func TestModePrimaryAsksThePeerToStepDownAndSaysWhyItCannot(t *testing.T) {
 	})
 }
 
+func TestAnEngineThatHasEndedLeavesItsApplicationToTheSupervisor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if guards, _ := r.Guards(); guards {
+			t.Error("High Availability is disabled, and the supervisor would stop the application")
+		}
+		r.enable(ha.Primary)
+		r.want(ha.InActive, ha.Active)
+		r.stop()
+		if guards, _ := r.Guards(); !guards {
+			t.Error("its supervisor would let the application run on, and nobody renews the lease")
+		}
+	})
+}
+
 func TestANodeThatCannotStoreEndsAndServesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := errors.New("no space left on device")

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 // Guards says whether the application is this engine's to stop, should it die,
 // and how long that may take: in profile safe nobody renews the lease then.
-// While High Availability is disabled it is left alone.
+// While High Availability is disabled it is left alone, and by an engine that
+// ended before it had decided anything too.
 func (e *Engine) Guards() (yes bool, stop time.Duration) {
 	s := e.now.Load()
-	return s.Member.Enabled && s.Broken == "", s.Settings.StopTimeout
+	untouched := s.Broken != "" && s.Member.Phase == ha.InStarting
+	return s.Member.Enabled && !untouched, s.Settings.StopTimeout
 }
 
 // Changes gives a channel that receives when the Snapshot is another one, until

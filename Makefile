@@ -37,7 +37,7 @@ demo: build ## build and run a whole group on loopback; ARGS="--for 1m --scenari
 test: ## every test with the race detector; installs the Debian packages they need
 	tools/deps.sh --for test
 	@echo "seed $(SEED): the order and the samples of this run; others with  make test SEED=..."
-	$(TEST) -race -timeout 15m ./...
+	$(TEST) -race -timeout 25m ./...
 	$(TEST) -timeout 10m ./internal/ha/explore # all of it: with the race detector it walks a sample
 
 unit: ## the tests that start no other programs

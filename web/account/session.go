@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -38,7 +39,7 @@ var ErrWrong = errors.New("the name or the password is wrong")
 
 // noHash is compared with where there is no user, so that the time does not
 // tell.
-var noHash = hash("nobody has this one")
+var noHash = sync.OnceValue(func() string { return hash("nobody has this one") })
 
 // Login checks a name and password and begins a session. The token is what
 // its cookie holds; it is not kept. The error is ErrWrong or *Later.
@@ -65,7 +66,7 @@ func (b *Book) check(name, password, from string) error {
 	b.mu.Lock()
 	b.refresh()
 	wait := b.failed.wait(name, from, b.now())
-	hashed, known := noHash, false
+	hashed, known := noHash(), false
 	if i := b.stored.user(name); i >= 0 {
 		hashed, known = b.stored.Users[i].Hash, true
 	}

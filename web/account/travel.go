@@ -71,7 +71,7 @@ func usersIn(text []byte) ([]User, error) {
 	if len(t.Users) > mostOf {
 		return nil, fmt.Errorf("there are more than %d", mostOf)
 	}
-	cost := strings.Join(strings.Split(noHash, "$")[:4], "$") + "$"
+	cost := strings.Join(strings.Split(noHash(), "$")[:4], "$") + "$"
 	names := map[string]bool{}
 	for _, u := range t.Users {
 		switch {

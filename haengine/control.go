@@ -262,11 +262,16 @@ func (c *control) act(do func(context.Context, nodeapi.Request, string) (Outcome
 	}
 }
 
+// decode reads the document of a request, bounded and strict.
+func decode(w http.ResponseWriter, r *http.Request, most int64, to any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
+	d.DisallowUnknownFields()
+	return d.Decode(to)
+}
+
 // request reads what is asked; false: it could not be read, and that was told.
 func request(w http.ResponseWriter, r *http.Request) (q nodeapi.Request, ok bool) {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil {
+	if err := decode(w, r, mostAsked, &q); err != nil {
 		give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
 		return q, false
 	}

@@ -2,7 +2,6 @@ package haengine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,9 +49,7 @@ func (c *control) runNow(ctx context.Context) nodeapi.Run {
 func (c *control) runAct(do func(context.Context, nodeapi.RunRequest, string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var q nodeapi.RunRequest
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&q); err != nil {
+		if err := decode(w, r, mostAsked, &q); err != nil {
 			give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
 			return
 		}

@@ -73,11 +73,10 @@ func (r *runs) keep(q nodeapi.RunCopy, now time.Time) (nodeapi.RunKept, error) {
 	if next.Run != q.Run {
 		next = keptCopy{}
 	}
-	changed := next.merge(q)
-	if len(next.text()) > mostCopied {
-		return nodeapi.RunKept{}, wrong(fmt.Sprintf("the copy of the run is larger than %d KiB", mostCopied>>10), "")
-	}
-	if changed {
+	if next.merge(q) {
+		if len(next.text()) > mostCopied {
+			return nodeapi.RunKept{}, wrong(fmt.Sprintf("the copy of the run is larger than %d KiB", mostCopied>>10), "")
+		}
 		if err := r.replace(next); err != nil {
 			return nodeapi.RunKept{}, err
 		}
@@ -312,9 +311,7 @@ func (e *Engine) watchRun(now time.Time) {
 // keepCopy takes the copy of a run.
 func (c *control) keepCopy(w http.ResponseWriter, r *http.Request) {
 	var q nodeapi.RunCopy
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostCopied+mostAsked))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil {
+	if err := decode(w, r, mostCopied+mostAsked, &q); err != nil {
 		give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the copy is not understood: " + err.Error()})
 		return
 	}

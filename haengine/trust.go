@@ -2,7 +2,6 @@ package haengine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,9 +76,7 @@ func (c *control) hosts() ([]nodeapi.TrustedHost, error) {
 // run that has the lock or, without one, for whoever may steer the node.
 func (c *control) trust(w http.ResponseWriter, r *http.Request) {
 	var q nodeapi.TrustRequest
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil {
+	if err := decode(w, r, mostAsked, &q); err != nil {
 		give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood"}) // its words may be a secret
 		return
 	}

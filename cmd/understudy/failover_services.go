@@ -16,7 +16,7 @@ func (n *nodeAsker) services() *cobra.Command {
 		}
 		var b strings.Builder
 		for _, s := range all {
-			fmt.Fprintf(&b, "%-20s%-12s%-10s%s\n", s.Name, s.Type, map[bool]string{true: "Enable", false: "Disable"}[s.Enabled], map[bool]string{true: "optional", false: ""}[s.Optional])
+			fmt.Fprintf(&b, "%-20s%-12s%-10s%s\n", s.Name, s.Type, able(s.Enabled), map[bool]string{true: "optional", false: ""}[s.Optional])
 		}
 		return b.String()
 	})
@@ -31,7 +31,7 @@ one of them has enabled is skipped (Core guide, Atlas configuration).`, cobra.Ex
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		a, err := n.client().SetServices(cmd.Context(), map[string]bool{args[0]: on}, reason, "")
 		return judgeNode(n.tell(a, err, func(a nodeapi.Answer) string {
-			return fmt.Sprintf("%s: %s on %s from the next sync on. Do the same on %s.", args[0], map[bool]string{true: "Enable", false: "Disable"}[on], a.Status.Name, a.Status.Peer.Name)
+			return fmt.Sprintf("%s: %s on %s from the next sync on. Do the same on %s.", args[0], able(on), a.Status.Name, a.Status.Peer.Name)
 		}))
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")

@@ -50,7 +50,7 @@ func statusText(d nodeapi.Status) string {
 		fmt.Fprintf(&b, ", epoch %d", d.Served)
 	}
 	b.WriteByte('\n')
-	line("High Availability", "%s%s", map[bool]string{true: "Enable", false: "Disable"}[d.Enabled], shown(d))
+	line("High Availability", "%s%s", able(d.Enabled), shown(d))
 	if d.Mode == ha.Secondary && d.Enabled {
 		line("Node Status", "%s", map[bool]string{true: "Active", false: "Standby"}[d.State == ha.Active])
 	}
@@ -250,4 +250,12 @@ func registerText(r *nodeapi.RegisterNow) string {
 		return "never answered: " + r.Last
 	}
 	return fmt.Sprintf("last answer %s; now: %s", since(r.At), r.Last)
+}
+
+// able is the guide's word for a switch.
+func able(on bool) string {
+	if on {
+		return "Enable"
+	}
+	return "Disable"
 }

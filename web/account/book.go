@@ -75,6 +75,7 @@ const setupValid = 24 * time.Hour
 // one use, and a further Open gives another. The file setup-code has it too, for
 // those who may read it, until it was used.
 func Open(c Config) (b *Book, code string, err error) {
+	noHash() // the first login must not show how long it takes
 	b = &Book{
 		dir: c.Dir, mode: c.Mode, log: c.Log, now: c.Now, hashing: make(chan struct{}, 2),
 		sessions: map[[sha256.Size]byte]*Session{}, failed: throttle{},

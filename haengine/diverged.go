@@ -16,7 +16,7 @@ import (
 // may be called by several goroutines.
 type Keeper interface {
 	// Serve notes that the application serves with the data in force, though it
-	// was started only to be looked at.
+	// was started only to be looked at, or alone.
 	Serve() error
 
 	// Kept lists the archives, and says whether this node may have what its peer
@@ -37,10 +37,16 @@ type Keeper interface {
 // writes is worth nothing.
 func (e *Engine) Trying() bool { return e.trying.Load() }
 
-// startApp starts the application to serve. One that was started to be looked at
-// is taken over as it is.
+// Alone says whether the application serves on a node that has never been Active:
+// as it did before the node had a role.
+func (e *Engine) Alone() bool { return e.alone.Load() }
+
+// startApp starts the application to serve. One that was started to be looked at,
+// or alone, is taken over as it is.
 func (e *Engine) startApp(task) {
-	if e.trying.Swap(false) && e.Keeper != nil {
+	alone := e.member.Epoch == 0
+	wasAlone, wasTrying := e.alone.Swap(alone) && !alone, e.trying.Swap(false)
+	if (wasAlone || wasTrying) && e.Keeper != nil {
 		if err := e.Keeper.Serve(); err != nil {
 			e.Log.Error("what this node writes from now on may not be kept when a sync replaces it", "error", err)
 		}

@@ -89,6 +89,7 @@ type Engine struct {
 	now     atomic.Pointer[Snapshot]
 	turns   atomic.Int64 // ha.Instant of the loop's last turn
 	trying  atomic.Bool  // the application is started to be looked at only
+	alone   atomic.Bool  // the application is started on a node that was never Active
 	support atomic.Int64 // ha.Instant: when the loop last turned in time, or has made sure after it had not
 	journal *journal
 	history *history

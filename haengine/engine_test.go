@@ -3,6 +3,7 @@ package haengine
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -155,10 +156,20 @@ type rig struct {
 
 	owners []string // of traffic
 	copies *copyist // nil: nothing is replicated
+	keeps  counting // how often what it writes was said to count
 
 	*Engine
 	stop func()
 }
+
+// counting is a Keeper that counts.
+type counting int
+
+func (k *counting) Serve() error                                  { *k++; return nil }
+func (*counting) Kept() ([]nodeapi.Archive, bool)                 { return nil, false }
+func (*counting) Own(context.Context) ([]nodeapi.Diverged, error) { return nil, nil }
+func (*counting) Export(context.Context, uint64, io.Writer) error { return nil }
+func (*counting) Drop(uint64) error                               { return nil }
 
 // newRig gives a node core2 that has never run, whose peer is down.
 func newRig(t *testing.T) *rig {
@@ -173,6 +184,7 @@ func (r *rig) start() {
 		Name: "core2", PeerName: "core1", Dir: r.dir, Peer: r.peer, App: r.app, Door: r.door, Post: r.post, Owners: func() []string { return r.owners },
 		Clock: func() ha.Instant { return ha.Instant(time.Since(r.base) + time.Duration(r.skew.Load())) }, Log: slog.New(slog.DiscardHandler),
 	}
+	c.Keeper = &r.keeps
 	if r.copies != nil {
 		c.Copier, c.Stock = r.copies, r.copies
 	}
@@ -264,6 +276,30 @@ func TestANewNodeServesLikeAStandAloneServer(t *testing.T) {
 		if r.peer.count() != 0 {
 			t.Error("it asked its peer though High Availability is disabled")
 		}
+	})
+}
+
+func TestANodeServesAloneUntilItIsActiveForTheFirstTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		want := func(phase ha.Phase, alone bool) {
+			t.Helper()
+			r.want(phase, ha.Active)
+			if got := r.Alone(); got != alone {
+				t.Errorf("%v: it serves alone: %t", phase, got)
+			}
+			if kept := r.keeps != 0; kept == alone {
+				t.Errorf("%v: what it writes counts: %t", phase, kept)
+			}
+		}
+		want(ha.InOff, true)
+		r.enable(ha.Primary)
+		time.Sleep(time.Minute)
+		want(ha.InActive, false)
+		r.say(ha.OnDisable)
+		want(ha.InOff, false)
+		r.restart()
+		want(ha.InOff, false)
 	})
 }
 

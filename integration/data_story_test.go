@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,17 +235,17 @@ func TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase(t *testing.T) {
 	core1.die()
 	core2.await(ha.Active)
 	stop()
-	lost, kept := data[0].counts(), data[1].counts()
+	lost, served := data[0].counts(), data[1].counts()
 	for i, kind := range []string{"postgres", "mariadb", "sqlite"} {
-		if kept[i][0] != kept[i][1] {
-			t.Errorf("%s: %d devices and %d entries of the log, which are of different moments", kind, kept[i][0], kept[i][1])
+		if served[i][0] != served[i][1] {
+			t.Errorf("%s: %d devices and %d entries of the log, which are of different moments", kind, served[i][0], served[i][1])
 		}
 		// What the last sync saw was written before it ended, and after it began.
-		if kept[i][0] < first[i][0] || kept[i][0] > lost[i][0] {
-			t.Errorf("%s: %d devices after the failover; there were %d before the last sync and %d at the end", kind, kept[i][0], first[i][0], lost[i][0])
+		if served[i][0] < first[i][0] || served[i][0] > lost[i][0] {
+			t.Errorf("%s: %d devices after the failover; there were %d before the last sync and %d at the end", kind, served[i][0], first[i][0], lost[i][0])
 		}
 	}
-	t.Logf("devices before the last sync %v, at the death of core1 %v, after the failover %v", first, lost, kept)
+	t.Logf("devices before the last sync %v, at the death of core1 %v, after the failover %v", first, lost, served)
 
 	// Served by core2, under load, and then back by a person, with nothing lost.
 	stop = data[1].write()
@@ -254,6 +255,18 @@ func TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase(t *testing.T) {
 	core1.await(ha.Standby)
 	core1.say(0, "sync", "core2", "--accept-deletions")
 	stop()
+	kept := must(core1.client.Archives(t.Context()))
+	if len(kept) != 1 || len(kept[0].Datasets) != 3 {
+		t.Errorf("kept of what only core1 had: %s", asJSON(kept))
+	} else {
+		for i, one := range kept[0].Datasets {
+			if !slices.ContainsFunc(one.Tables, func(d nodeapi.DivergedTable) bool {
+				return strings.HasSuffix(d.Name, "devices") && d.Here == lost[i][0] && d.Then == served[i][0]
+			}) {
+				t.Errorf("kept of %s: %s", one.Dataset, asJSON(one))
+			}
+		}
+	}
 	core1.say(0, "sync", "core2")
 	if now, want := data[0].counts(), data[1].counts(); now != want {
 		t.Errorf("devices and log on core1 are %v, and %v on core2", now, want)

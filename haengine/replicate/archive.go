@@ -180,9 +180,12 @@ func keepFile(root *os.Root, from, to string) error {
 // keepDump dumps what is in force here into the archive, unless it is as it was
 // when both sides were the same, or as it is there.
 func (p *part) keepDump(ctx context.Context, dir string, d *Diverged) error {
-	o, err := p.Dataset.Offer(ctx, dir)
+	o, some, err := ownOffer(ctx, p.Set, dir)
 	if err != nil {
 		return fmt.Errorf("what only this node has cannot be kept: %w; mend that, or give it up with failover sync HOST --discard", err)
+	}
+	if !some {
+		return nil
 	}
 	known := base{}
 	if b := p.known; b.Digest != "" && b.Digest == p.there {
@@ -193,6 +196,19 @@ func (p *part) keepDump(ctx context.Context, dir string, d *Diverged) error {
 		d.Rewrote = true
 	}
 	return nil
+}
+
+// ownOffer is what a node has of a dataset in a dump: of what is there, for a
+// stand-by may have none yet, and a returned node none any more. some is false if
+// there is nothing.
+func ownOffer(ctx context.Context, set Set, spool string) (o Offer, some bool, err error) {
+	if d, tells := set.Dataset.(interface {
+		OfferOwn(ctx context.Context, spool string) (Offer, bool, error)
+	}); tells {
+		return d.OfferOwn(ctx, spool)
+	}
+	o, err = set.Dataset.Offer(ctx, spool)
+	return o, true, err
 }
 
 // Own tells what this node has written since the named one has fetched, or it
@@ -256,8 +272,8 @@ func (r *Replica) ownDump(ctx context.Context, set Set, b base, d *Diverged) err
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return err
 	}
-	o, err := set.Dataset.Offer(ctx, dir)
-	if err != nil {
+	o, some, err := ownOffer(ctx, set, dir)
+	if err != nil || !some {
 		return err
 	}
 	if o.Digest == "" || o.Digest != b.Digest {

@@ -209,6 +209,82 @@ func TestRowsThatOnlyTheReturnedNodeHasAreKeptAsADump(t *testing.T) {
 	}
 }
 
+// A stand-by that has served need not have the databases: none was ever made, or
+// somebody has dropped them.
+func TestADatabaseThatIsNotThereHasNothingToKeep(t *testing.T) {
+	t.Parallel()
+	all := engines(t)[:3]
+	d := dataDuo(t, all...)
+	var names []string
+	for _, s := range d.cfg.Sets {
+		names = append(names, s.Name)
+	}
+	nothing := func(r Report, at *duo) {
+		t.Helper()
+		if got := at.replica(t).State().Archives; len(got) != 0 || strings.Count(tasks(r), "nothing is only here") != len(all) {
+			t.Errorf("kept %+v\n%s", got, tasks(r))
+		}
+	}
+	must(t, d.sink.book.Serve(names...))
+	nothing(d.sync(t, Success), d)
+
+	b := d.back(t)
+	pg, maria, lite := b.cfg.Sets[0].Dataset.(*Postgres), b.cfg.Sets[1].Dataset.(*MariaDB), b.cfg.Sets[2].Dataset.(*SQLite)
+	pgRun(t, pg, pgMaintenance, "DROP DATABASE "+pg.Database+" WITH (FORCE)")
+	mariaRun(t, maria, "DROP DATABASE "+maria.Database)
+	must(t, os.RemoveAll(lite.tree))
+	own, err := b.replica(t).Own(t.Context(), "core2")
+	must(t, err)
+	for _, one := range own {
+		if !one.None() {
+			t.Errorf("before the sync: %+v", one)
+		}
+	}
+	nothing(b.sync(t, Success, from2), b)
+}
+
+// Of several databases in a folder those are kept that are there.
+func TestOfAFolderThoseDatabasesAreKeptThatAreThere(t *testing.T) {
+	t.Parallel()
+	folder, _ := liteMade(t, devices)
+	put(t, folder, map[string]string{"empty.db": ""})
+	s, err := NewSQLite(folder, "app.db", "empty.db", "missing.db")
+	must(t, err)
+	o, some, err := s.OfferOwn(t.Context(), t.TempDir())
+	if err != nil || !some || len(o.Counts) != 1 || o.Counts["app.db/devices"] != 2000 {
+		t.Errorf("got %+v, %t, %v", o, some, err)
+	}
+	if _, err := s.Offer(t.Context(), t.TempDir()); err == nil {
+		t.Error("it is offered to others though one is missing")
+	}
+}
+
+// What a server wrote before it had a role is the oldest generation, and no more
+// than that; what it wrote to what was a copy once is not lost so easily.
+func TestANodeThatWasNeverActiveHasNothingOfItsOwn(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	put(t, d.source.tree, map[string]string{"a": "1"})
+	put(t, d.sink.tree, map[string]string{"was here": "1"})
+	must(t, d.replica(t).Alone())
+	r := d.sync(t, Success)
+	if got := d.replica(t).State(); len(got.Archives) != 0 || strings.Contains(tasks(r), "keep") {
+		t.Errorf("kept %+v\n%s", got.Archives, tasks(r))
+	}
+	_, err := d.replica(t).Rollback(t.Context(), 0)
+	must(t, err)
+	if got := has(t, filepath.Join(d.sink.tree, "was here")); got != "1" {
+		t.Errorf("after a rollback it is %q", got)
+	}
+	d.sync(t, Success)
+	must(t, d.replica(t).Alone())
+	put(t, d.sink.tree, map[string]string{"written alone": "1"})
+	d.sync(t, Success)
+	if got := d.replica(t).State().Archives; len(got) != 1 || got[0].Datasets[0].Files != 1 {
+		t.Errorf("kept %+v", got)
+	}
+}
+
 func TestWhatAPersonGivesUpIsNotKept(t *testing.T) {
 	t.Parallel()
 	d := newDuo(t)

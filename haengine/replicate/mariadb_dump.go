@@ -54,6 +54,19 @@ func (m *MariaDB) Offer(ctx context.Context, spool string) (Offer, error) {
 	return o, err
 }
 
+// OfferOwn is Offer, if there is such a database.
+func (m *MariaDB) OfferOwn(ctx context.Context, spool string) (o Offer, some bool, err error) {
+	err = m.with(ctx, func(conn *sql.Conn) error {
+		collation, err := schemaCollation(ctx, conn, m.Database)
+		some = collation != ""
+		return err
+	})
+	if err == nil && some {
+		o, err = m.Offer(ctx, spool)
+	}
+	return o, some, err
+}
+
 func equalObjects(a, b object) bool {
 	one, _ := json.Marshal(a)
 	two, _ := json.Marshal(b)

@@ -67,6 +67,17 @@ func (p *Postgres) Offer(ctx context.Context, spool string) (Offer, error) {
 	return o, err
 }
 
+// OfferOwn is Offer, if there is such a database.
+func (p *Postgres) OfferOwn(ctx context.Context, spool string) (o Offer, some bool, err error) {
+	err = p.with(ctx, pgMaintenance, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", p.Database).Scan(&some)
+	})
+	if err == nil && some {
+		o, err = p.Offer(ctx, spool)
+	}
+	return o, some, err
+}
+
 // exportSnapshot begins a transaction whose snapshot pg_dump takes over.
 func exportSnapshot(ctx context.Context, conn *pgx.Conn) (id string, err error) {
 	if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {

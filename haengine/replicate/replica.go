@@ -224,6 +224,20 @@ func (r *Replica) Serve() error {
 	return told(r.Book.Serve(all...))
 }
 
+// Alone is Serve for a node that has never been Active, and serves as it did
+// before it had a role. What it has is replaced by its first sync, like any first
+// generation; only a dataset that another node once had too may have what that
+// one has not.
+func (r *Replica) Alone() error {
+	var once []string
+	for _, s := range r.Sets {
+		if len(r.Book.record(s.Name).Base) > 0 {
+			once = append(once, s.Name)
+		}
+	}
+	return told(r.Book.Serve(once...))
+}
+
 // Try is Serve for an application that is only looked at: nobody is served, and
 // what it writes is worth nothing.
 func (r *Replica) Try() error { return told(r.Book.Serve()) }

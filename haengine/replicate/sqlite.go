@@ -82,13 +82,37 @@ func (s *SQLite) alone(folder string) error {
 // Offer copies the databases as they are while their application writes, and
 // checks the copies, so that a damaged database does not travel.
 func (s *SQLite) Offer(ctx context.Context, spool string) (Offer, error) {
+	return s.offer(ctx, spool, s.databases)
+}
+
+// OfferOwn is Offer of those databases that are there.
+func (s *SQLite) OfferOwn(ctx context.Context, spool string) (o Offer, some bool, err error) {
+	var there []string
+	for _, name := range s.databases {
+		info, err := os.Lstat(filepath.Join(s.tree, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return o, false, err
+		case info.Size() > 0:
+			there = append(there, name)
+		}
+	}
+	if len(there) == 0 {
+		return o, false, nil
+	}
+	o, err = s.offer(ctx, spool, there)
+	return o, true, err
+}
+
+func (s *SQLite) offer(ctx context.Context, spool string, databases []string) (Offer, error) {
 	if err := s.alone(s.tree); err != nil {
 		return Offer{}, err
 	}
 	o := Offer{Tree: spool, Server: "SQLite", Counts: map[string]int64{}}
 	facts := map[string]sqliteFacts{}
 	digest := sha256.New()
-	for _, name := range s.databases {
+	for _, name := range databases {
 		from, to := filepath.Join(s.tree, name), filepath.Join(spool, name)
 		info, err := os.Lstat(from)
 		switch {

@@ -171,11 +171,14 @@ func (p *copier) Loss() nodeapi.Loss {
 // Counts gives the rows and files of the copy in force.
 func (p *copier) Counts() map[string]int64 { return p.replica.Book.Counts() }
 
-// beforeApp notes that the application is going to write to the data, or is
-// started to be looked at only.
-func (p *copier) beforeApp(trying bool) error {
-	if trying {
+// beforeApp notes that the application is going to write to the data: to be looked
+// at only, on a node that was never Active, or to serve.
+func (p *copier) beforeApp(trying, alone bool) error {
+	switch {
+	case trying:
 		return p.replica.Try()
+	case alone:
+		return p.replica.Alone()
 	}
 	return p.replica.Serve()
 }

@@ -140,7 +140,7 @@ func (n *Node) newEngine() (*haengine.Engine, *post, error) {
 	}
 	commands := commandsOf(c)
 	if copies != nil {
-		commands.Before = func(context.Context) error { return copies.beforeApp(engine.Trying()) }
+		commands.Before = func(context.Context) error { return copies.beforeApp(engine.Trying(), engine.Alone()) }
 	}
 	e := haengine.Config{
 		Name: c.Name, PeerName: c.Peer.Name, Recovery: c.Recovery, Dir: c.DataDir, Peer: peer(c, trust), Owners: owners(c, trust), Log: log,

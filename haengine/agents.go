@@ -22,8 +22,9 @@ const mostAgents = 20_000
 // agents is the panel of a node, which the engine's loop owns. What each agent
 // said last is not kept: after a restart the counting begins anew.
 type agents struct {
-	panel *ha.Panel
-	names []string
+	panel   *ha.Panel
+	names   []string
+	counted ha.Instant // when they were counted last
 }
 
 // recallAgents reads the agents that were heard before.
@@ -38,15 +39,20 @@ func (s Settings) panel() ha.PanelRule {
 	return ha.PanelRule{Interval: s.AgentInterval, Takes: s.AgentTime}
 }
 
-// countAgents looks whether the agents elect this node, at every turn of the
-// loop (Microsoft Defender for IoT guide, failover process).
+// countAgents looks once a tick whether the agents elect this node (Microsoft
+// Defender for IoT guide, failover process).
 func (e *Engine) countAgents() {
+	now := e.Clock()
+	if now < e.agents.counted.After(tick) {
+		return
+	}
+	e.agents.counted = now
 	if !e.settings.ClientMajority || len(e.agents.names) == 0 || e.broken != "" {
 		return
 	}
-	if e.agents.panel.Elects(e.settings.panel(), e.Clock()) {
-		t := e.agents.panel.Tally(e.settings.panel(), e.Clock())
-		if e.machine.State(e.member, e.Clock()) != ha.Active {
+	if e.agents.panel.Elects(e.settings.panel(), now) {
+		t := e.agents.panel.Tally(e.settings.panel(), now)
+		if e.machine.State(e.member, now) != ha.Active {
 			e.note(fmt.Sprintf("%d of %d agents have been with this node for %v", t.Here, t.Agents, e.settings.AgentTime))
 		}
 		e.step(ha.Event{On: ha.OnMajority})

@@ -104,7 +104,7 @@ func TestASupersededPrimaryComesBackByItsAgentsOnlyWhereThatIsSet(t *testing.T) 
 			r.saves(map[string]string{"client majority": "yes", "resume": resume})
 			time.Sleep(time.Minute)
 			r.want(ha.OutSuperseded, ha.NotAvailable)
-			stop := r.sensors(9, func(int) string { return "core2" })
+			stop := r.sensors(1000, func(int) string { return "core2" }) // they keep the loop awake all the time
 			r.peer.set(Sight{Heard: true, Report: ha.Report{State: ha.NotAvailable, Served: 6, Yielded: true}}, nil)
 			time.Sleep(10 * time.Minute)
 			if resume == "manual" {

@@ -244,11 +244,11 @@ func (e *Engine) Run(ctx context.Context) error {
 			do()
 		case <-timer.C:
 			e.turn()
-			e.countAgents()
 			e.wake()
 		}
-		e.due()
-		e.watchRun(time.Now()) // at every turn: a peer that talks a lot keeps the timer from firing
+		e.due() // at every turn, like what follows: who talks a lot keeps the timer from firing
+		e.countAgents()
+		e.watchRun(time.Now())
 		timer.Reset(e.pause())
 	}
 	return e.failed

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy-ha/understudy/internal/api"
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
 	"github.com/understudy-ha/understudy/internal/ha"
 )
@@ -132,7 +133,7 @@ func (s *sensors) move(n int, hears *member) {
 
 // TestStoryAgentsElectTheSecondary is the Defender guide's failover process with
 // ten agents over the API: half of them promote nobody, more than half do, and
-// without Resume they do not bring the Primary back.
+// they bring the Primary back only once Resume says so.
 func TestStoryAgentsElectTheSecondary(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens")
@@ -177,4 +178,23 @@ func TestStoryAgentsElectTheSecondary(t *testing.T) {
 	s.move(0, core2) // all of them are back with core1, and that is a person's business
 	core2.expectStay(ha.Active, 5*time.Second)
 	core1.expectStay(ha.NotAvailable, time.Second)
+
+	core2.say(0, "config", "set", "resume", "client_majority")
+	if said := core2.say(0, "status"); !strings.Contains(said, "When more than half are back with core1, it becomes Active again by itself") {
+		t.Errorf("the Secondary's status says nothing of the way back:\n%s", said)
+	}
+	core1.say(0, "config", "set", "resume", "client_majority")
+	core1.await(ha.Active)
+	core2.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
+	if core2.appRuns() {
+		t.Error("core2's application runs on")
+	}
+	f.awaitNode("core2", api.NotAvailable) // a front goes back only when a person says so, whoever elected the node
+	f.expectServing("core2")
+	f.await("resume is granted", func(api.Group) bool {
+		_, err := f.try("resume", api.Body{Reason: "the agents are back"})
+		return err == nil
+	})
+	f.expectServing("core1")
+	f.expectFrom("core1", f.get())
 }

@@ -120,9 +120,10 @@ func (w *Watcher) Follow(tell func(ha.Situation)) (stop func()) {
 }
 
 // Doubt tells that live traffic to a node has failed: a reason to look, never
-// a decision. When it returns the node is suspect in the Situation.
+// a decision. When it returns the node is suspect in the Situation, and all
+// who follow know it.
 func (w *Watcher) Doubt(node, why string) {
-	if s := w.situation.Load(); !s.View.Of(node).Suspect.IsZero() {
+	if !w.told().View.Of(node).Suspect.IsZero() {
 		return
 	}
 	at := time.Now()
@@ -184,6 +185,13 @@ func (w *Watcher) ask(ctx context.Context, do func(*loop)) error {
 	}
 	<-o.done
 	return nil
+}
+
+// told gives the Situation, once all who follow have been told of it.
+func (w *Watcher) told() *ha.Situation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.situation.Load()
 }
 
 // publish makes s the Situation and tells the followers if it is news.

@@ -2,6 +2,8 @@ package probes
 
 import (
 	"context"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +25,38 @@ func TestEvidenceMarksTheNodeBeforeItReturns(t *testing.T) {
 		s.pass(100 * time.Millisecond)
 		if got := s.now(); !got.View.Of("core1").Suspect.IsZero() || got.Queue != ha.QueueNone {
 			s.Errorf("after a good probe: suspect since %s, %s", got.View.Of("core1").Suspect, say(got))
+		}
+	})
+}
+
+// While those who follow are still being told of the first evidence, the next
+// waits: a request that were tried again before the front knows it would use up
+// its tries.
+func TestEvidenceReturnsOnlyWhenAllWhoFollowKnowIt(t *testing.T) {
+	onStage(t, pair, func(s *stage) {
+		s.start()
+		s.calm()
+		var early, told bool
+		second := make(chan struct{})
+		s.watcher.Follow(func(a ha.Situation) {
+			if told || a.View.Of("core1").Suspect.IsZero() {
+				return
+			}
+			var returned atomic.Bool
+			go func() {
+				defer close(second)
+				s.watcher.Doubt("core1", "connection refused")
+				returned.Store(true)
+			}()
+			for range 1000 {
+				runtime.Gosched()
+			}
+			early, told = returned.Load(), true
+		})
+		s.watcher.Doubt("core1", "connection reset")
+		<-second
+		if early {
+			s.Error("the second evidence returned before all were told of the first")
 		}
 	})
 }

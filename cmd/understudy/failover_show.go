@@ -73,7 +73,7 @@ func statusText(d nodeapi.Status) string {
 	line("application", "%s", map[bool]string{true: "well", false: "does not run, or is not well"}[d.App.Well])
 	line("client connection", "%s", doorText(d.Door))
 	syncLines(d, line)
-	if d.State != ha.Active && d.Enabled {
+	if d.State != ha.Active && d.Enabled && d.Loss.Datasets > 0 {
 		line("a promotion may cost", "%s", d.Loss.Words(time.Now()))
 		if up := d.Loss.GivenUp(); up != "" {
 			line("and gives up", "%s", up)

@@ -162,14 +162,14 @@ func (l *Lease) create(ctx context.Context, sent time.Time) (term Term, err erro
 		}
 		if taken = nil; answer.Succeeded {
 			term = Term{uint64(answer.Header.Revision), sent.Add(l.ttl)}
-			return l.etcd.mark(before, answer.Header)
+			return l.etcd.mark(before, answer.Header, nil)
 		}
 		kv := answer.Responses[0].GetResponseRange().Kvs[0]
 		term = Term{uint64(kv.CreateRevision), sent.Add(l.ttl)}
 		if clientv3.LeaseID(kv.Lease) != id {
 			taken = &Taken{string(kv.Value), uint64(kv.CreateRevision)}
 		}
-		return l.etcd.mark(before, answer.Header)
+		return l.etcd.mark(before, answer.Header, nil)
 	})
 	switch {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
@@ -254,8 +254,10 @@ func (l *Lease) Serve(ctx context.Context, epoch uint64) error {
 		if err != nil {
 			return err
 		}
-		held = answer.Succeeded
-		return l.etcd.mark(before, answer.Header)
+		if held = answer.Succeeded; !held {
+			return l.etcd.mark(before, answer.Header, nil)
+		}
+		return l.etcd.mark(before, answer.Header, map[string]uint64{l.name: epoch})
 	})
 	switch {
 	case err != nil:
@@ -288,7 +290,7 @@ func (l *Lease) Look(ctx context.Context) (seen Seen, err error) {
 				return &WentBack{fmt.Sprintf("%s in etcd cannot be read: who served last is not known", l.served())}
 			}
 		}
-		return l.etcd.mark(before, answer.Header)
+		return l.etcd.mark(before, answer.Header, map[string]uint64{l.name: seen.Served.Epoch})
 	})
 	if err != nil {
 		return Seen{}, fmt.Errorf("look at lease %s: %w", l.name, err)

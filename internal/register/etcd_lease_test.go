@@ -70,6 +70,51 @@ func TestAnotherClusterThanBeforeIsNotReliedOnUntilAPersonRaisesIt(t *testing.T)
 	}
 }
 
+// What is written after an old backup was put back brings the revision above
+// all that was seen; the record of who has served stays old.
+func TestAnOldBackupIsNoticedAlsoWhenItsRevisionHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	cluster := registertest.NewCluster(t, 1)
+	config := etcdConfig(t, cluster)
+	l := newLease(t, openEtcd(t, config), "a", 10*time.Second)
+	serve := func() uint64 {
+		t.Helper()
+		term, err := l.Take(t.Context())
+		if err == nil {
+			err = l.Serve(t.Context(), term.Epoch)
+		}
+		if err := errors.Join(err, l.Release(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		return term.Epoch
+	}
+	client := raw(t, cluster)
+	serve()
+	record := config.Prefix + "/lease/mdm/served"
+	old, err := client.Get(t.Context(), record)
+	if err != nil || len(old.Kvs) != 1 {
+		t.Fatalf("%s: %v, %v", record, old, err)
+	}
+	epoch := serve()
+	if _, err := client.Put(t.Context(), record, string(old.Kvs[0].Value)); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*register.Lease{l, newLease(t, openEtcd(t, config), "a", 10*time.Second)} { // also after a restart
+		if _, err := l.Look(t.Context()); !errors.As(err, new(*register.WentBack)) {
+			t.Errorf("look: %v", err)
+		}
+	}
+	if err := l.Raise(t.Context(), epoch); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := l.Look(t.Context()); err != nil || seen.Served.Epoch >= epoch {
+		t.Errorf("after a person vouched for it: %+v, %v", seen, err)
+	}
+	if next := serve(); next <= epoch {
+		t.Errorf("epoch %d is not above %d", next, epoch)
+	}
+}
+
 func TestALeaseIsForNamesAndWholeSeconds(t *testing.T) {
 	t.Parallel()
 	config := register.DefaultEtcd()

@@ -39,6 +39,8 @@ type node struct {
 	tag      int
 	syncs    []nodeapi.Sync
 	services []nodeapi.Service
+	archives []nodeapi.Archive
+	tar      func(http.ResponseWriter) // answers an export
 	run      nodeapi.Run
 	refuse   map[string]string // by path: why
 	away     bool              // it does not answer
@@ -89,6 +91,10 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			give(http.StatusConflict, nodeapi.Fault{Why: why, Do: "Do something else."})
 			return
 		}
+		if strings.HasSuffix(path, "/export") && n.tar != nil {
+			n.tar(w)
+			return
+		}
 		if path == "settings" || path == "services" {
 			n.save(w, r, body)
 			return
@@ -106,6 +112,8 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		give(http.StatusOK, []nodeapi.Transition{{At: time.Now(), From: ha.InOff, To: ha.InStandby, Why: "enabled", By: "anna"}})
 	case "sync-history":
 		give(http.StatusOK, n.syncs)
+	case "diverged":
+		give(http.StatusOK, n.archives)
 	case "services":
 		w.Header().Set("ETag", fmt.Sprintf("%q", fmt.Sprint(n.tag)))
 		give(http.StatusOK, n.services)

@@ -92,6 +92,8 @@ func (p *Portal) routes() {
 	s.Act("/maintenance/ha/trusted", account.Admin, p.changeTrust)
 	s.Act("/maintenance/ha/test", account.Operator, p.testConnection)
 	s.Page("/maintenance/sync-history", account.Viewer, p.syncHistory)
+	s.Page("/maintenance/archives", account.Viewer, p.archives)
+	s.Act("/maintenance/archives", account.Admin, p.changeArchive)
 	s.Page("/maintenance/failover", account.Viewer, p.failover)
 	s.Act("/maintenance/failover", account.Operator, p.becomes)
 	s.Page("/maintenance/failover/settings", account.Viewer, p.download)

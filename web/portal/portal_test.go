@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -192,6 +194,89 @@ func TestWhatTheGuardsHaveStoppedIsLetThroughOnlyByAnAdminWhoMeansIt(t *testing.
 	}
 }
 
+// kept gives one archive, with a name that a hostile node might have chosen.
+func kept(now time.Time) []nodeapi.Archive {
+	return []nodeapi.Archive{{Generation: 8, At: now, From: "core1", Epoch: 3, Datasets: []nodeapi.Diverged{
+		{Dataset: "files", Type: "files", Said: "2 files of 3 KB", Since: now.Add(-time.Hour), Files: 2, Bytes: 3000, Latest: []nodeapi.DivergedFile{{Path: "reports/<script>alert(1)</script>.pdf", Bytes: 3000, Changed: now, Only: true}}},
+		{Dataset: "db", Type: "postgres", Said: "7 rows in 1 table", Tables: []nodeapi.DivergedTable{{Name: "public.device", Here: 107, Then: 100, There: -1}}, More: 2},
+	}}}
+}
+
+func TestWhatOnlyThisServerHadIsShownDownloadedAndDroppedByAnAdmin(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.node.archives = kept(time.Now())
+	d.node.status.Kept = []nodeapi.Kept{{Generation: 8, From: "core1"}}
+	c := d.as()
+	if _, page := d.get("/maintenance/sync-history", c); !strings.Contains(page, "/maintenance/archives") {
+		t.Error("the Sync History does not lead to it")
+	}
+	_, page := d.get("/maintenance/archives", c)
+	for _, want := range []string{"Before generation 8", "7 rows in 1 table", "107", "not known", "And 2 more tables", "&lt;script&gt;"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, "<script>alert") {
+		t.Error("a file's name is markup")
+	}
+
+	d.node.tar = func(w http.ResponseWriter) { _, _ = w.Write([]byte("a tar file")) }
+	export := url.Values{"do": {"download"}, "generation": {"8"}}
+	r, body := d.post("/maintenance/archives", export, c)
+	if got := r.Header.Get("Content-Disposition"); got != `attachment; filename="core2-8.tar"` || body != "a tar file" || r.Header.Get("Content-Type") != "application/x-tar" {
+		t.Errorf("downloaded %q as %q, %s", body, got, r.Header.Get("Content-Type"))
+	}
+	d.node.refuse["diverged/9/export"] = "there is no archive of generation 9"
+	if r, page := d.post("/maintenance/archives", url.Values{"do": {"download"}, "generation": {"9"}}, c); r.StatusCode != 409 || !strings.Contains(page, "no archive of generation 9") {
+		t.Errorf("one that is not there: %s", r.Status)
+	}
+	if r, _ := d.post("/maintenance/archives", url.Values{"do": {"download"}, "generation": {"../status"}}, c); r.StatusCode != 400 {
+		t.Errorf("no number: %s", r.Status)
+	}
+
+	d.node.asked = nil
+	drop := url.Values{"do": {"drop"}, "generation": {"8"}, "reason": {"looked through"}, "name": {"core1"}}
+	if r, _ := d.post("/maintenance/archives", drop, c); r.StatusCode != http.StatusUnprocessableEntity || len(d.node.asked) > 0 {
+		t.Errorf("without the name: %s, asked %v", r.Status, d.node.asked)
+	}
+	drop.Set("name", "core2")
+	d.post("/maintenance/archives", drop, c)
+	if want := `anna: diverged/8 {"reason":"looked through"}`; len(d.node.asked) != 1 || d.node.asked[0] != want {
+		t.Errorf("the node was asked %v, want %s", d.node.asked, want)
+	}
+}
+
+// A node that breaks off in the middle of an archive takes neither the portal
+// down, nor has a browser keep half of it for the whole.
+func TestADownloadThatBreaksOffIsNotTakenForWhole(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.node.archives = kept(time.Now())
+	d.node.tar = func(w http.ResponseWriter) {
+		_, _ = w.Write(bytes.Repeat([]byte("half"), 100_000))
+		panic(http.ErrAbortHandler)
+	}
+	c := d.as()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", d.URL+Base+"/maintenance/archives", strings.NewReader(url.Values{"do": {"download"}, "generation": {"8"}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.AddCookie(c)
+	r, err := d.client.Do(req)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r.Body)
+		_ = r.Body.Close()
+	}
+	if err == nil {
+		t.Error("half of the archive was taken for the whole")
+	}
+	if _, page := d.get("/maintenance/archives", c); !strings.Contains(page, "Before generation 8") {
+		t.Error("the portal does not go on")
+	}
+}
+
 func TestAnEngineThatDoesNotAnswerIsShownAsThat(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -225,6 +310,8 @@ func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 	d.node.status.Fronts = []nodeapi.Opinion{{Front: "front1", Group: "mdm", Serving: "core1", Epoch: 3, At: now}}
 	d.node.status.Sync = &nodeapi.SyncNow{Phase: "transfer", Dataset: "db", Since: now, Bytes: 3_000_000, Total: 9_000_000, Rate: 1_000_000}
 	d.node.run = waits(now)
+	d.node.archives = kept(now)
+	d.node.status.Kept = []nodeapi.Kept{{Generation: 8, At: now, From: "core1"}}
 	d.node.status.Paused = true
 	b := webtest.Open(t)
 	b.Go(d.URL + Base + "/")
@@ -241,7 +328,7 @@ func TestEveryPageOfThePortalHasNoFaultOfAxeAndFitsEveryWindow(t *testing.T) {
 	b.Sees("Test failed.")
 	b.Axe("/test")
 	for _, page := range []string{
-		"/", "/maintenance/ha", "/maintenance/ha/trusted", "/maintenance/sync-history", "/maintenance/failover", "/maintenance/failover?do=primary", "/maintenance/failover?do=backup&pull=yes",
+		"/", "/maintenance/ha", "/maintenance/ha/trusted", "/maintenance/sync-history", "/maintenance/archives", "/maintenance/failover", "/maintenance/failover?do=primary", "/maintenance/failover?do=backup&pull=yes",
 		"/maintenance/validation", "/maintenance/upgrade", "/settings/services", "/troubleshooting/logs", "/troubleshooting/logs?log=MICS&module=HighAvailability", "/nothing",
 	} {
 		b.Go(d.URL + Base + page)

@@ -1,6 +1,7 @@
 package nodeapi
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -24,6 +25,12 @@ func (i inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	out, in := io.Pipe()
 	a := &answer{header: http.Header{}, body: in, begun: make(chan struct{})}
 	go func() {
+		defer func() { // as net/http's server does: a handler that breaks off ends its answer, not the process
+			if p := recover(); p != nil {
+				a.WriteHeader(http.StatusInternalServerError)
+				_ = in.CloseWithError(fmt.Errorf("the answer broke off: %v", p))
+			}
+		}()
 		i.ServeHTTP(a, r)
 		a.WriteHeader(http.StatusOK)
 		_ = in.Close()

@@ -4,7 +4,9 @@ package integration
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/understudy-ha/understudy/internal/api"
@@ -67,4 +69,61 @@ func TestAFrontShowsItsFailoverToABrowserAndIsResumedThere(t *testing.T) {
 	}
 	b.Press("Audit log")
 	b.Sees("resume mdm: mdm traffic → core1")
+}
+
+// TestASidecarIsReorderedAndHeldInABrowser is the guide's way to leave the roles
+// as they are after a failover, by the console of a sidecar: its load balancers
+// follow all the while.
+func TestASidecarIsReorderedAndHeldInABrowser(t *testing.T) {
+	t.Parallel()
+	core1, core2 := pair(t)
+	at := loopback(freePort(t))
+	s := newSidecar(t, plan{nodes: []node{core1, core2}})
+	tokens := filepath.Join(filepath.Dir(s.file), "tokens")
+	write(t, tokens, "robot "+strings.Repeat("t0ken", 8)+"\n")
+	write(t, s.file, strings.Replace(read(t, s.file), "api: {", fmt.Sprintf("api: {listen: %q, token_file: %q, ", at, tokens), 1))
+	s.start()
+	s.await("core1 serves", func(g api.Group) bool { return g.Serving == "core1" })
+	b := firstUser(t, "http://"+at+"/console/", s.log)
+	b.Sees("traffic → core1")
+	b.Press("mdm")
+	b.Sees("failover armed")
+	core1.Kill()
+	b.Sees("core1 → core2, failed_over, by the rule")
+	core2.Set(ha.Active)
+	core1.Start()
+	core1.Set(ha.Standby)
+	s.await("core2 serves and core1 stands by", func(g api.Group) bool {
+		one, _ := g.Node("core1")
+		two, _ := g.Node("core2")
+		return one.State == api.Standby && two.State == api.Active && g.Serving == "core2"
+	})
+	b.Press("Reorder")
+	b.ChooseNth("order", 0, "core2")
+	b.ChooseNth("order", 1, "core1")
+	b.Fill("Reason", "core2 stays the Primary")
+	b.Press("Show what would happen")
+	b.Sees("would be: order core2 core1, traffic stays on core2")
+	b.Press("Make core2 the first in order")
+	b.Sees("Done: mdm order core2 core1")
+	g := s.await("core2 is first in order", func(g api.Group) bool { return g.Order[0] == "core2" })
+	if g.Serving != "core2" || g.Changed.Actor != "anna" || g.Changed.Reason != "core2 stays the Primary" {
+		t.Errorf("the history says %+v", g.Changed)
+	}
+	b.Press("Hold")
+	b.Fill("Reason", "work on core1")
+	b.Press("Show what would happen")
+	b.Press("Hold mdm")
+	b.Sees("HELD")
+	core2.Kill() // a hold keeps traffic where it is
+	b.Sees("NotAvailable")
+	if got := s.group(); got.Serving != "core2" || got.Hold == nil {
+		t.Errorf("while it is held traffic goes to %q, hold %+v", got.Serving, got.Hold)
+	}
+	b.Press("Release")
+	b.Fill("Reason", "core2 is gone")
+	b.Press("Show what would happen")
+	b.Press("Release mdm")
+	s.await("core1 serves after the release", func(g api.Group) bool { return g.Serving == "core1" })
+	b.Sees("core2 → core1, failed_over, by the rule")
 }

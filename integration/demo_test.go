@@ -43,6 +43,24 @@ func TestTheDemoPlaysASceneWithRealNodesAndEnds(t *testing.T) {
 	await(t, "nothing is left of the demo", func() bool { return len(remains(dir)) == 0 })
 }
 
+// TestTheDemoShowsWhatBecomesOfData: the scene itself fails if a device is lost
+// that was there before the copy began, or that core2 has acknowledged.
+func TestTheDemoShowsWhatBecomesOfData(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	p, said := demoIn(t, dir, "--scenario", "data")
+	code := p.end(t)
+	for _, want := range []string{"a promotion may cost what has changed since", "devices; core2 does not have", "that is kept until a person drops it: failover diverged show", "devices each"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if code != 0 || t.Failed() {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+	await(t, "nothing is left of the demo", func() bool { return len(remains(dir)) == 0 })
+}
+
 func TestTheDemoLeavesNothingBehindOnCtrlC(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

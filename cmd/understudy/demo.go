@@ -66,6 +66,7 @@ type demo struct {
 	site    string // where clients go
 	caddy   *exec.Cmd
 	aide    *aide // the sidecar
+	courier courier
 	control *http.Server
 	at      string // where the control is
 	client  *api.Client
@@ -79,6 +80,9 @@ func openDemo(ctx context.Context, s *session) (*demo, error) {
 	var err error
 	if d.dir, err = os.MkdirTemp("", "understudy-demo-"); err != nil {
 		return nil, err
+	}
+	if err := d.sshd(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start an sshd: %w", err), d.close())
 	}
 	if err := d.cast(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
@@ -113,6 +117,7 @@ func (d *demo) close() error {
 	for _, n := range d.nodes {
 		n.kill()
 	}
+	d.courier.close()
 	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
 }
 

@@ -23,6 +23,7 @@ type actor struct {
 	name, peer, dir          string
 	pages, door, app, portal string
 	peerPages, role          string // role: peer, or upstream
+	copies                   string // what its configuration says of that
 	client                   *nodeapi.Client
 
 	mu     sync.Mutex // guards the field below
@@ -43,14 +44,15 @@ app:
   stop: [%q, demo, sample, stop, %q]
   upgrade: [%[8]q, demo, sample, upgrade, %[9]q, %[10]q, %[11]s, "${VERSION}"]
   version: [cat, %[16]q]
+  count: [%[8]q, demo, sample, count, %[9]q]
 client_connection: {listen: %[14]q, forward: %[15]q}
-`
+%[17]s`
 
 // demoHurry are settings with which a node is promoted after 4 s, and at once
 // when the front says that it has moved clients.
 var demoHurry = map[string]string{
 	"Heartbeat Interval": "300ms", "Consecutive Heartbeat failures before failover": "3", "Re-check interval": "300ms", "Attempt timeout": "300ms",
-	"Promotion hold": "3s", "Retry": "300ms", "Stop timeout": "2s", "Promotion time": "5s",
+	"Promotion hold": "3s", "Retry": "300ms", "Stop timeout": "2s", "Promotion time": "5s", "Run Every": "1 minutes",
 }
 
 // newActor gives a node at free addresses.
@@ -86,7 +88,7 @@ func (a *actor) start(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(a.dir, "node.yaml")
-	text := fmt.Sprintf(demoNode, a.name, a.pages, a.role, a.peer, a.peerPages, a.portal, a.app, self, a.dir, a.app, a.name, self, a.dir, a.door, a.app, filepath.Join(a.dir, "version"))
+	text := fmt.Sprintf(demoNode, a.name, a.pages, a.role, a.peer, a.peerPages, a.portal, a.app, self, a.dir, a.app, a.name, self, a.dir, a.door, a.app, filepath.Join(a.dir, "version"), a.copies)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -170,6 +172,11 @@ func (d *demo) cast(ctx context.Context) error {
 	faults := make(chan error, len(peers))
 	for _, a := range d.nodes {
 		a.peerPages = d.nodes[a.peer].pages
+		if err := d.copies(a); err != nil {
+			return err
+		}
+	}
+	for _, a := range d.nodes {
 		go func() { faults <- a.start(ctx) }()
 	}
 	var all []error
@@ -233,7 +240,7 @@ func letIn(ctx context.Context, host, guest *remote.Trust, as remote.Role) error
 	_, err = guest.Join(ctx, invitation, "demo")
 	var rest *remote.Unapplied
 	if errors.As(err, &rest) {
-		return nil // no sshd here: that is for replication
+		return nil // for replication; without it the demo goes on
 	}
 	return err
 }

@@ -21,7 +21,7 @@ import (
 // newSample is the demo's application, which the nodes start and stop.
 func newSample() *cobra.Command {
 	return &cobra.Command{
-		Use: "sample start DIR ADDRESS NAME | stop DIR | upgrade DIR ADDRESS NAME VERSION", Hidden: true, Args: cobra.RangeArgs(2, 5),
+		Use: "sample start DIR ADDRESS NAME | stop DIR | count DIR | upgrade DIR ADDRESS NAME VERSION", Hidden: true, Args: cobra.RangeArgs(2, 5),
 		RunE: func(_ *cobra.Command, args []string) error {
 			switch {
 			case args[0] == "start" && len(args) == 4:
@@ -30,6 +30,10 @@ func newSample() *cobra.Command {
 				return runSample(args[1], args[2], args[3])
 			case args[0] == "upgrade" && len(args) == 5:
 				return upgradeSample(args[1:])
+			case args[0] == "count":
+				n, err := countDevices(args[1])
+				fmt.Println(n)
+				return err
 			case args[0] == "stop":
 				return stopSample(args[1])
 			}
@@ -85,7 +89,7 @@ func stopSample(dir string) error {
 	return nil
 }
 
-// runSample answers with the node's name. It ends with the demo, whose folder is
+// runSample answers with the node's name, and keeps a list of devices. It ends with the demo, whose folder is
 // gone then, and at the latest when the demo's process is.
 func runSample(dir, address, name string) error {
 	l, err := net.Listen("tcp", address)
@@ -108,9 +112,17 @@ func runSample(dir, address, name string) error {
 			}
 		}
 	}()
+	list, err := openDevices(dir)
+	if err != nil {
+		return err
+	}
 	var n atomic.Int64
-	s := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Node", name)
+		if r.URL.Path == "/devices" {
+			list.ServeHTTP(w, r)
+			return
+		}
 		_, _ = io.WriteString(w, fmt.Sprintf("%s, epoch %s, request %d\n", name, os.Getenv("UNDERSTUDY_EPOCH"), n.Add(1)))
 	})}
 	return s.Serve(l)

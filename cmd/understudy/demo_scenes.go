@@ -21,6 +21,7 @@ var scenes = map[string]scene{
 	"primary-hang":   primaryHang,
 	"promoted-first": promotedFirst,
 	"both-down":      bothDown,
+	"data":           dataScene,
 	"dr":             disasterRecovery,
 	"hold":           holdScene,
 	"three-hosts":    threeHosts,
@@ -161,12 +162,17 @@ func superseded(s nodeapi.Status) bool { return s.Phase == ha.OutSuperseded }
 // failback swaps the roles of core1 and core2 so that core1 is Active.
 func (d *demo) failback(ctx context.Context) error {
 	core1 := d.nodes["core1"]
-	d.say("a person:  failover mode secondary, on core1; with datasets failover sync core2 follows")
+	d.say("a person:  failover mode secondary, on core1")
 	if _, err := core1.client.Role(ctx, "secondary", "demo"); err != nil {
 		return err
 	}
 	if err := core1.is(ctx, ha.Standby); err != nil {
 		return err
+	}
+	if d.courier.why == "" {
+		if err := errors.Join(d.sayOwn(ctx, core1), d.syncs(ctx, core1), d.sayKept(ctx, core1)); err != nil {
+			return err
+		}
 	}
 	d.say("a person:  failover failback")
 	sync := true

@@ -84,7 +84,8 @@ type site struct {
 	to           string // the version
 	data         string // the line of upgrade.yaml about syncs
 	agents       map[string]string
-	trust        bool // the nodes trust one another
+	nodes        map[string]string // what upgrade.yaml says of a node that has no agent
+	trust        bool              // the nodes trust one another
 }
 
 // startSite runs a pair at version 1.0 with a front, a sidecar that is also a
@@ -201,23 +202,33 @@ func (s *site) runtime(command string) string {
 func (s *site) configure(kind string, more ...string) {
 	s.t.Helper()
 	s.yaml = filepath.Join(s.dir, "upgrade.yaml")
+	node := func(name string) string {
+		if said := s.nodes[name]; said != "" {
+			return said
+		}
+		return "{agent: " + s.agents[name] + "}"
+	}
 	text := fmt.Sprintf(`kind: %s
 group: mdm
 state_dir: runs
 nodes:
-  core1: {agent: %s}
-  core2: {agent: %s}
+  core1: %s
+  core2: %s
 routers:
   front: {api: %s}
   sidecar: {api: %s}
 %s
-timeouts: {step: 20s, upgrade: 20s, download: 20s, validate: 20s}
-`, kind, s.agents["core1"], s.agents["core2"], s.front.at.admin, s.sidecar.at.admin, s.data)
+`, kind, node("core1"), node("core2"), s.front.at.admin, s.sidecar.at.admin, s.data)
 	if kind != "switchover" {
 		text += fmt.Sprintf("to: %q\n", s.to)
 		text = strings.Replace(text, s.data, fmt.Sprintf("  lb: {haproxy: %s, backend: mdm}\n%s", s.haproxy, s.data), 1)
 	}
-	write(s.t, s.yaml, text+strings.Join(more, "\n")+"\n")
+	if more := strings.Join(more, "\n"); strings.Contains(more, "timeouts: ") {
+		text += more
+	} else {
+		text += "timeouts: {step: 20s, upgrade: 20s, download: 20s, validate: 20s}\n" + more
+	}
+	write(s.t, s.yaml, text+"\n")
 }
 
 // runs is where the runs are kept.

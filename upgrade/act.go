@@ -24,6 +24,9 @@ const (
 // lines of the journal.
 func (r *Runner) act(ctx context.Context, t task, v View) error {
 	for _, d := range t.do(v) {
+		if n := v.Nodes[d.On]; n.Fault != "" && n.Driver != "manual" {
+			continue // what cannot be seen is not touched
+		}
 		key := t.step.Name + " " + d.String()
 		trial, g := t.leg.Tried[d.String()], r.given[key]
 		switch {

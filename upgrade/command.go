@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"sync"
@@ -15,11 +16,12 @@ import (
 const mostSaid = 4 << 10
 
 // execute runs a program with its arguments, without a shell, in a process group
-// of its own that is ended with ctx. It gives what the program said.
+// of its own that is ended with ctx. It gives the last of what the program wrote
+// to its standard output; the error has the last of all that it said.
 func execute(ctx context.Context, line []string) (string, error) {
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...) // #nosec G204 -- the operator's own command
-	said := new(tail)
-	cmd.Stdout, cmd.Stderr = said, said
+	out, said := new(tail), new(tail)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(out, said), said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 200 * time.Millisecond
@@ -27,13 +29,13 @@ func execute(ctx context.Context, line []string) (string, error) {
 	text := said.String()
 	switch {
 	case ctx.Err() != nil:
-		return text, fmt.Errorf("%s was ended: %w", line[0], context.Cause(ctx))
+		return "", fmt.Errorf("%s was ended: %w", line[0], context.Cause(ctx))
 	case err == nil, errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
-		return text, nil
+		return out.String(), nil
 	case text == "":
 		return "", fmt.Errorf("%s: %w", line[0], err)
 	}
-	return text, fmt.Errorf("%s: %w; it said %q", line[0], err, cut(text, 400))
+	return "", fmt.Errorf("%s: %w; it said %q", line[0], err, ending(text, 400))
 }
 
 // failedToRun says whether a program ran and said no, which is known to be so; a
@@ -48,6 +50,14 @@ func cut(text string, most int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// ending gives the last bytes of a text: why a program failed it says last.
+func ending(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return "…" + strings.ToValidUTF8(text[len(text)-most:], "")
 }
 
 // tail keeps the last bytes that are written to it.

@@ -59,6 +59,7 @@ type Leg struct {
 	Outage                         time.Duration
 	Waits                          string
 	ByHand                         string // what a person has to do in it
+	Lost                           string // why nobody knows what came of its last deed
 }
 
 // Fold reads what the entries say.
@@ -116,14 +117,18 @@ func (c *Course) takeStep(e Entry) {
 	c.At = e.Step
 	switch e.What {
 	case Starts:
-		*l = Leg{Started: true, Approved: l.Approved, Confirmed: l.Confirmed, Mark: marks(e.Facts), Tried: unknown(l.Tried), Begun: e.At}
+		*l = Leg{Started: true, Approved: l.Approved, Confirmed: l.Confirmed, Mark: marks(e.Facts), Tried: unknown(l.Tried), Lost: l.Lost, Begun: e.At}
 		c.State = Running
 	case Intends:
 		l.Tried[e.Fact("deed")] = TrialUnknown
 	case Did:
 		l.Tried[e.Fact("deed")], l.Acted = Trial(e.Fact("result")), e.At
-		if l.Tried[e.Fact("deed")] == TrialByHand {
+		l.Lost = ""
+		switch l.Tried[e.Fact("deed")] {
+		case TrialByHand:
 			l.ByHand = e.Fact("said")
+		case TrialUnknown:
+			l.Lost = e.Fact("said")
 		}
 	case Is:
 		l.Done, l.Failed, l.Said, l.Over, l.Waits = true, "", e.Fact("said"), e.At, ""

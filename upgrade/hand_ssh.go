@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/config"
@@ -57,22 +59,38 @@ func (s *sshHand) Look(ctx context.Context) Node {
 		return n
 	}
 	if time.Since(s.saidAt) > sshFresh {
-		s.said, s.saidAt = map[string]string{}, time.Now()
-		for _, verb := range []string{"version", "count", "last_sync", "high_availability", "trusted"} {
-			line, err := s.line(verb, "")
-			if err != nil || line == nil {
-				continue
-			}
-			text, err := execute(ctx, line)
-			if err != nil {
-				n.Fault = verb + ": " + err.Error()
-				s.saidAt = time.Time{}
-				return n
-			}
-			s.said[verb] = text
+		said, err := s.ask(ctx)
+		if err != nil {
+			n.Fault, s.saidAt = err.Error(), time.Time{}
+			return n
 		}
+		s.said, s.saidAt = said, time.Now()
 	}
 	return s.tells(n)
+}
+
+// ask runs what is looked at, all at once. The error is the first verb's that
+// failed.
+func (s *sshHand) ask(ctx context.Context) (map[string]string, error) {
+	verbs := []string{"version", "count", "last_sync", "high_availability", "trusted", "disk_free"}
+	texts, errs := make([]string, len(verbs)), make([]error, len(verbs))
+	var all sync.WaitGroup
+	for i, verb := range verbs {
+		if line, err := s.line(verb, ""); err == nil && line != nil {
+			all.Go(func() { texts[i], errs[i] = within(ctx, askWithin, line) })
+		}
+	}
+	all.Wait()
+	said := map[string]string{}
+	for i, verb := range verbs {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("%s: %w", verb, errs[i])
+		}
+		if len(s.node.Commands[verb]) > 0 {
+			said[verb] = texts[i]
+		}
+	}
+	return said, nil
 }
 
 // tells adds what the commands have said.
@@ -90,6 +108,7 @@ func (s *sshHand) tells(n Node) Node {
 			n.Enabled = Enabled
 		}
 	}
+	n.Room = room(s.said["disk_free"])
 	if text, ok := s.said["trusted"]; ok {
 		n.Trusted = strings.Fields(text)
 		if n.Trusted == nil {
@@ -97,6 +116,27 @@ func (s *sshHand) tells(n Node) Node {
 		}
 	}
 	return n
+}
+
+// room reads what df -P says: bytes free, by where it is mounted (POSIX, df).
+func room(text string) map[string]uint64 {
+	free, unit := map[string]uint64{}, uint64(0)
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) < 6:
+		case unit == 0: // the heading: 1024-blocks, or 512-blocks
+			unit, _ = strconv.ParseUint(strings.TrimSuffix(words[1], "-blocks"), 10, 20)
+		default:
+			if n, err := strconv.ParseUint(words[3], 10, 53); err == nil {
+				free[strings.Join(words[5:], " ")] = n * unit
+			}
+		}
+	}
+	if len(free) == 0 {
+		return nil
+	}
+	return free
 }
 
 func first(text string) string {
@@ -122,14 +162,20 @@ func (s *sshHand) Do(ctx context.Context, d Deed) error {
 	if limit == 0 {
 		limit = s.limits.Step
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
-	defer cancel()
-	_, err = execute(ctx, line)
+	_, err = within(ctx, limit, line)
 	s.saidAt = time.Time{}
 	if failedToRun(err) {
 		return &Refused{err.Error()}
 	}
 	return err
+}
+
+// within runs a line and ends it when its time is over. That ends ssh; what runs
+// at the other end hears no more of it than that nobody reads its output.
+func within(ctx context.Context, limit time.Duration, line []string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
+	defer cancel()
+	return execute(ctx, line)
 }
 
 // manual is the hand of a node that a person handles: it says what to do, and

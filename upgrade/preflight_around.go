@@ -39,7 +39,7 @@ func diskFree(p Plan, w World) Item {
 		}
 	}
 	if silent != "" {
-		return warn("Look there: df -h.", "nobody can tell how much room %s has", silent)
+		return warn("Look there: df -h; over ssh, name a command for it: disk_free.", "not looked at: nobody can tell how much room %s has", silent)
 	}
 	return pass("free: %s", strings.TrimSuffix(least, ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -271,10 +272,15 @@ func (r *Runner) limit(t task) time.Duration {
 }
 
 func (r *Runner) view(ctx context.Context, t task, began time.Time) View {
-	c := r.course()
+	c, begun := r.course(), map[string]bool{}
+	for key := range r.given {
+		if deed, ok := strings.CutPrefix(key, t.step.Name+" "); ok {
+			begun[deed] = true
+		}
+	}
 	return View{
-		World: r.Hands.Look(ctx, r.Clock()), Run: c.Run, Number: c.Number, Mark: t.leg.Mark,
-		Confirmed: c.confirmed(), Tried: t.leg.Tried, Waited: r.Clock().Sub(began),
+		World: r.Hands.Look(ctx, r.Clock()), Run: c.Run, Number: c.Number, Mark: t.leg.Mark, Confirmed: c.confirmed(),
+		Tried: t.leg.Tried, Begun: begun, Lost: c.leg(t.step.Name).Lost, Waited: r.Clock().Sub(began),
 	}
 }
 

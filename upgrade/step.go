@@ -32,6 +32,8 @@ type View struct {
 	Mark      map[string]string // what was so when the step began
 	Confirmed map[string]string // what a person says is done, by step: and why
 	Tried     map[string]Trial  // deeds of this step, by their text
+	Begun     map[string]bool   // those of them that this process has begun
+	Lost      string            // why nobody knows what came of the last one, empty: it is known
 	Waited    time.Duration     // since the step began, in this process
 }
 

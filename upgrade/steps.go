@@ -330,8 +330,8 @@ func (m maker) job(s Step, name, do string, more func(View) Verdict) Step {
 			return never("%s failed on %s%s", do, name, after(": ", j.Said))
 		case j != nil && j.State == JobInterrupted:
 			return never("%s was interrupted on %s, and nobody knows how far it came; look there, put it right, then: understudy upgrade approve --step %s --reason TEXT", do, name, s.Name)
-		case j == nil && n.Driver == "ssh" && trial == TrialUnknown && s.Irreversible:
-			return never("%s was begun on %s and nobody knows how it ended; look there, put it right, then: understudy upgrade approve --step %s --reason TEXT", do, name, s.Name)
+		case j == nil && n.Driver == "ssh" && trial == TrialUnknown:
+			return lost(s.Name, Deed{On: name, Do: do, With: m.c.To}, v)
 		case j == nil && trial == TrialTaken && n.Driver != "agent":
 			return arrived
 		case j == nil || j.State != JobDone:
@@ -340,6 +340,20 @@ func (m maker) job(s Step, name, do string, more func(View) Verdict) Step {
 		return arrived
 	}
 	return s
+}
+
+// lost is the verdict on a command that was begun over ssh and whose end nobody
+// has heard of: it may run still. An upgrade shows by its version and is never
+// begun a second time; the others are, once a person goes on.
+func lost(step string, d Deed, v View) Verdict {
+	begun := fmt.Sprintf("%s was begun on %s and nobody knows how it ended%s; it may run there still. Look there", d.Do, d.On, after(": ", v.Lost))
+	switch {
+	case d.Do == DoUpgrade:
+		return never("%s. Once the new version is there: understudy upgrade continue. If it did not begin, put it right by hand, then: understudy upgrade approve --step %s --reason TEXT", begun, step)
+	case v.Begun[d.String()]:
+		return never("%s; understudy upgrade continue does it again", begun)
+	}
+	return notYet("%s is done again on %s", d.Do, d.On)
 }
 
 func fine(View) Verdict { return yes("done") }

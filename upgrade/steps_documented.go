@@ -70,24 +70,14 @@ func (m maker) upgradeSecondary() []Step {
 	s := m.secondary
 	const name = "UpgradeSecondary/"
 	back := one(s, DoSecondary, "")
-	cast := func(mode string) func(View) Verdict {
-		return func(v View) Verdict {
-			switch n, read := node(v, s); {
-			case !read.OK:
-				return read
-			case n.Mode == mode:
-				return yes("%s shows Mode %s", s, mode)
-			default:
-				return notYet("%s shows Mode %s, not %s yet", s, orNone(n.Mode), mode)
-			}
-		}
-	}
 	return []Step{
 		{
 			Name: name + "MakePrimary", Guide: "4", Title: "Make " + s + " Primary, so that it can download",
 			Why:   "the guide lets only a Primary download; High Availability is disabled and traffic held, so no client comes",
 			Needs: func(v View) Verdict { return routers(v, "held", heldByUs) },
-			Done:  cast(Primary), Do: one(s, DoPrimary, ""), Undo: back, Undone: cast(Secondary),
+			Done:  func(v View) Verdict { return m.cast(v, name+"MakePrimary", DoPrimary) },
+			Do:    one(s, DoPrimary, ""), Undo: back,
+			Undone: func(v View) Verdict { return m.cast(v, name+"MakePrimary", DoSecondary) },
 		},
 		m.job(Step{
 			Name: name + "Download", Guide: "4", Title: fmt.Sprintf("Download %s on %s", m.c.To, s), Timeout: m.c.Timeouts.Download,
@@ -104,9 +94,28 @@ func (m maker) upgradeSecondary() []Step {
 		{
 			Name: name + "ReturnToSecondary", Guide: "4", Title: "Return " + s + " to Secondary",
 			Why:  "two nodes that call themselves Primary are one too many",
-			Done: cast(Secondary), Do: back,
+			Done: func(v View) Verdict { return m.cast(v, name+"ReturnToSecondary", DoSecondary) },
+			Do:   back,
 		},
 	}
+}
+
+// cast says whether the Secondary shows the Mode that a deed gives it. The pages
+// of an appliance may show none while High Availability is disabled.
+func (m maker) cast(v View, step, do string) Verdict {
+	mode := map[string]string{DoPrimary: Primary, DoSecondary: Secondary}[do]
+	n, read := node(v, m.secondary)
+	switch {
+	case !read.OK:
+		return read
+	case n.Mode == mode:
+		return yes("%s shows Mode %s", m.secondary, mode)
+	case n.Mode == "" && v.Confirmed[step] != "":
+		return yes("a person says so: %s", v.Confirmed[step])
+	case n.Mode == "" && n.Driver == "ssh" && v.Tried[Deed{On: m.secondary, Do: do}.String()] == TrialTaken:
+		return yes("%s was told so; its pages show no Mode", m.secondary)
+	}
+	return notYet("%s shows Mode %s, not %s yet", m.secondary, orNone(n.Mode), mode)
 }
 
 func (m maker) upgradePrimary(guide string) []Step {

@@ -173,7 +173,7 @@ type RunTimeouts struct {
 func RunVerbs() []string {
 	return []string{
 		"primary", "secondary", "enable", "disable", "sync", "close", "open", "download", "upgrade", "validate",
-		"version", "last_sync", "count", "unpair", "pair", "trusted", "high_availability", "mail_test", "connection_test",
+		"version", "last_sync", "count", "unpair", "pair", "trusted", "high_availability", "mail_test", "connection_test", "disk_free",
 	}
 }
 

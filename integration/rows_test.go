@@ -151,6 +151,31 @@ func TestRow5AHoldKeepsTrafficOnADeadNode(t *testing.T) {
 	}
 }
 
+func TestRow5AnAnnouncedOutageCallsNobodyUntilItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	core1, core2 := pair(t)
+	f := startFront(t, plan{nodes: []node{core1, core2}})
+	f.wish("hold", api.Body{Owner: "run-17", Outage: time.Now().Add(time.Hour)})
+	since := f.group().Hold.Since
+	core1.Kill()
+	g := f.expectRow(row{5, api.Wait, ha.Held, "", ""})
+	if len(g.Alarms) > 0 || api.Because(g) != "core1 is down, as run-17 has announced." {
+		t.Errorf("alarms %v, %q; want none", g.Alarms, api.Because(g))
+	}
+	f.expectTurnedAway(ha.Held, f.get(), f.post())
+	end := time.Now().Add(time.Second)
+	f.wish("hold", api.Body{Owner: "run-17", Outage: end})
+	g = f.expectRow(row{5, api.Wait, ha.Held, "", "alarm"})
+	if time.Now().Before(end) {
+		t.Errorf("it alarms %v before its time is over", time.Until(end))
+	}
+	if !g.Hold.Since.Equal(since) {
+		t.Errorf("held since %v, want %v", g.Hold.Since, since)
+	}
+	core1.Start()
+	f.expectRow(row{3, api.Stay, ha.Serving, "", ""})
+}
+
 func TestRow6BehindTheLastNodeThereIsNobody(t *testing.T) {
 	t.Parallel()
 	core1, core2 := pair(t)

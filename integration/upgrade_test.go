@@ -345,6 +345,11 @@ func TestStoryADocumentedUpgradeOfARealPair(t *testing.T) {
 			t.Errorf("the report does not say %q:\n%s", want, report)
 		}
 	}
+	for at, log := range map[string]*output{"front": s.front.log, "sidecar": s.sidecar.log} {
+		if called := log.tail(3, "a person is needed"); strings.Contains(called, `"reason":"held"`) {
+			t.Errorf("the %s called somebody for the announced outage:\n%s", at, called)
+		}
+	}
 	last := lastOutage(t, s)
 	t.Logf("the whole run took %v; by the node's word the outage was %v, clients had no answer for %v", whole.Round(time.Millisecond), last, gap(answers).Round(time.Millisecond))
 	t.Logf("its own overhead: %v", overhead(s.journal(), 2*takes).Round(time.Millisecond))

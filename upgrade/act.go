@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 // given is how often a deed was given, and when last.
@@ -46,7 +48,7 @@ func (r *Runner) act(ctx context.Context, t task, v View) error {
 		if err := r.Keeper.send(ctx, false); err != nil { // another machine must not find a deed that nobody intended
 			return err
 		}
-		d.Till = r.Clock().Add(r.Plan.freezeFor())
+		d.Till = r.Clock().Add(r.Plan.lasts(d.Do))
 		result, said := outcome(r.Hands.do(ctx, d))
 		if err := r.add(entry(Did, t.step.Name, "deed", d.String(), "result", string(result), "said", said)); err != nil {
 			return err
@@ -59,8 +61,16 @@ func (r *Runner) act(ctx context.Context, t task, v View) error {
 	return nil
 }
 
-// freezeFor is how long requests may wait in a switchover, at most.
-func (p Plan) freezeFor() time.Duration {
+// lasts is how long requests may wait in a switchover, at most, or how long an
+// outage is announced for: twice what earlier runs took, and a minute.
+func (p Plan) lasts(do string) time.Duration {
+	if do == DoAnnounce {
+		most := min(p.Config.Timeouts.Upgrade, ha.MostOutage)
+		if p.Outage > 0 {
+			return min(2*p.Outage+time.Minute, most)
+		}
+		return most
+	}
 	return min(p.Config.Drain+p.Config.Timeouts.Sync+p.Config.Timeouts.Step, 9*time.Minute)
 }
 

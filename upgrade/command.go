@@ -35,7 +35,7 @@ func execute(ctx context.Context, line []string) (string, error) {
 	case text == "":
 		return "", fmt.Errorf("%s: %w", line[0], err)
 	}
-	return "", fmt.Errorf("%s: %w; it said %q", line[0], err, ending(text, 400))
+	return "", fmt.Errorf("%s: %w; it said %q", line[0], err, ending(text, 250))
 }
 
 // failedToRun says whether a program ran and said no, which is known to be so; a
@@ -52,12 +52,17 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// ending gives the last bytes of a text: why a program failed it says last.
+// ending gives the last lines of a text, as many as fit: why a program failed it
+// says last.
 func ending(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	return "…" + strings.ToValidUTF8(text[len(text)-most:], "")
+	text = strings.ToValidUTF8(text[len(text)-most:], "")
+	if _, lines, ok := strings.Cut(text, "\n"); ok && lines != "" {
+		text = lines
+	}
+	return "…" + text
 }
 
 // tail keeps the last bytes that are written to it.

@@ -204,11 +204,21 @@ func (c *Course) next(steps []Step) (step *Step, done int) {
 // still be undone.
 func (c *Course) Committed(steps []Step) string {
 	for _, s := range steps {
-		if l := c.Steps[s.Name]; s.Irreversible && l != nil && (l.Done || len(l.Tried) > 0) {
+		if l := c.Steps[s.Name]; s.Irreversible && l != nil && (l.Done || l.acted()) {
 			return s.Name
 		}
 	}
 	return ""
+}
+
+// acted says whether anything was begun in the step but to announce it.
+func (l *Leg) acted() bool {
+	for deed := range l.Tried {
+		if !strings.HasSuffix(deed, " "+DoAnnounce) {
+			return true
+		}
+	}
+	return false
 }
 
 // Back gives the steps that an abort would undo, in its order.

@@ -28,6 +28,7 @@ type Plan struct {
 	Config    config.Upgrade `json:"config"`
 	Pins      Pins           `json:"pins"`
 	Expected  time.Duration  `json:"expected,omitempty"` // how long requests wait in a swap, as in earlier runs
+	Outage    time.Duration  `json:"outage,omitempty"`   // how long clients are not served, as in earlier runs
 }
 
 // Pins are what must still be so when the plan is applied.

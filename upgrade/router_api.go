@@ -42,7 +42,7 @@ func (a *apiRouter) Look(ctx context.Context) Router {
 	}
 	r.Frozen = time.Now().Before(g.FrozenUntil)
 	if g.Hold != nil {
-		r.Held, r.Owner = true, g.Hold.Owner
+		r.Held, r.Owner, r.Outage = true, g.Hold.Owner, !g.Hold.OutageUntil.IsZero()
 	}
 	r.Said = fmt.Sprintf("serving %s, %s", orNone(g.Serving), held(r))
 	return r
@@ -63,6 +63,8 @@ func (a *apiRouter) Do(ctx context.Context, d Deed) error {
 	switch d.Do {
 	case DoHold:
 		body.Owner = a.run
+	case DoAnnounce:
+		verb, body.Owner, body.Outage = "hold", a.run, d.Till
 	case DoRelease:
 	case DoFreeze:
 		body.Owner, body.Until = a.run, d.Till

@@ -256,8 +256,11 @@ func (r routerOf) Do(_ context.Context, d Deed) error {
 		if f.Held = true; f.Kind == "api" {
 			f.Owner = "run"
 		}
+		f.Outage = false
+	case DoAnnounce:
+		f.Outage = true
 	case DoRelease:
-		f.Held, f.Owner, f.Frozen = false, "", false
+		f.Held, f.Owner, f.Frozen, f.Outage = false, "", false, false
 	case DoFreeze:
 		f.Frozen = true
 	case DoThaw:
@@ -286,7 +289,7 @@ func (p *pair) end() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.routers)) {
 		r := p.routers[name].Router
-		fmt.Fprintf(&b, "%s held %v, frozen %v, serving %s, order %v\n", name, r.Held, r.Frozen, r.Serving, r.Order)
+		fmt.Fprintf(&b, "%s held %v, outage %v, frozen %v, serving %s, order %v\n", name, r.Held, r.Outage, r.Frozen, r.Serving, r.Order)
 	}
 	fmt.Fprintf(&b, "upgrades %d %d, two Active: %v\n", p.deeds["core1 upgrade 2.0"], p.deeds["core2 upgrade 2.0"], p.both)
 	return b.String()

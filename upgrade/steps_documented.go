@@ -136,17 +136,37 @@ func (m maker) upgradePrimary(guide string) []Step {
 			Name: name + "Download", Guide: guide, Title: fmt.Sprintf("Download %s on %s", m.c.To, p), Timeout: m.c.Timeouts.Download,
 			Why: "before the outage begins",
 		}, p, DoDownload, fine),
-		m.job(Step{
+		announced(m.job(Step{
 			Name: name + "Upgrade", Guide: guide, Title: fmt.Sprintf("Upgrade %s to %s", p, m.c.To), Timeout: m.c.Timeouts.Upgrade,
 			Why:          "clients are not served while it lasts: the guide's procedure has this outage by design",
 			Gate:         fmt.Sprintf("The outage begins. From here on there is only the way forward: %s is upgraded, and with different versions the nodes do not replicate.", p),
 			Irreversible: true, Outage: true,
-		}, p, DoUpgrade, func(v View) Verdict { return all(m.atVersion(v, p, name+"Upgrade"), serves(v)) }),
+		}, p, DoUpgrade, func(v View) Verdict { return all(m.atVersion(v, p, name+"Upgrade"), serves(v)) })),
 		m.job(Step{
 			Name: name + "Validate", Guide: guide, Title: "Validate the upgrade of " + p, Timeout: m.c.Timeouts.Validate,
 			Why: "by the node's own list app.validate",
 		}, p, DoValidate, func(v View) Verdict { return all(m.atVersion(v, p, name+"Validate"), serves(v)) }),
 	}
+}
+
+// announced has every router of ours told of a step's outage before it begins,
+// so that nobody is called for what is planned, and that it is over afterwards.
+func announced(s Step) Step {
+	ours := func(r Router, v View) bool { return r.Kind == "api" && r.Held && heldByUs(r, v) }
+	done, do := s.Done, s.Do
+	s.Done = func(v View) Verdict {
+		if is := done(v); !is.OK {
+			return is
+		}
+		return all(routers(v, "told that the outage is over", func(r Router, v View) bool { return !ours(r, v) || !r.Outage }), done(v))
+	}
+	s.Do = func(v View) []Deed {
+		if done(v).OK {
+			return eachRouter(DoHold, func(r Router, v View) bool { return ours(r, v) && r.Outage })(v)
+		}
+		return append(eachRouter(DoAnnounce, func(r Router, v View) bool { return ours(r, v) && !r.Outage })(v), do(v)...)
+	}
+	return s
 }
 
 func (m maker) enable(guide string) Step {

@@ -115,6 +115,7 @@ type Router struct {
 	Held    bool              `json:"held"`
 	Owner   string            `json:"owner,omitempty"` // of the hold, where that is known
 	Frozen  bool              `json:"frozen,omitempty"`
+	Outage  bool              `json:"outage,omitempty"` // it was told of one; its end may have passed
 	Serving string            `json:"serving,omitempty"`
 	Order   []string          `json:"order,omitempty"`
 	Epoch   uint64            `json:"epoch,omitempty"`
@@ -130,7 +131,7 @@ type Deed struct {
 	On   string    // name of the node or the router
 	Do   string    // a verb
 	With string    // what the verb needs: a node, a version, an order
-	Till time.Time // of a freeze
+	Till time.Time // of a freeze or an outage
 }
 
 func (d Deed) String() string { return strings.TrimSpace(d.On + " " + d.Do + " " + d.With) }
@@ -156,12 +157,13 @@ const (
 	DoUnpair     = "unpair"
 	DoPair       = "pair"
 
-	DoHold    = "hold"
-	DoRelease = "release"
-	DoFreeze  = "freeze"
-	DoThaw    = "thaw"
-	DoSwitch  = "switch"
-	DoReorder = "reorder"
+	DoHold     = "hold"
+	DoRelease  = "release"
+	DoAnnounce = "announce" // an outage, under the hold; a hold without it ends that
+	DoFreeze   = "freeze"
+	DoThaw     = "thaw"
+	DoSwitch   = "switch"
+	DoReorder  = "reorder"
 )
 
 // ByForce is what a DoUnlock is done with for a run whose number is lost.

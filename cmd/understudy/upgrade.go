@@ -134,7 +134,9 @@ func (u *upgrader) makePlan(ctx context.Context, by planned) error {
 		return &failure{exitRefused, "understudy: no plan was made", err.Error(), "See how the nodes are: failover status, there; and: understudy status " + c.Group, readUpgrade}
 	}
 	estimates := upgrade.Store{Dir: c.StateDir}.Estimates(p)
-	p.Expected = estimates.Waits()
+	if p.Expected = estimates.Waits(); c.Kind != config.RunSwitchover {
+		p.Outage = estimates.Outage
+	}
 	doc, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return err

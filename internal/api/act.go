@@ -143,6 +143,7 @@ func (b Body) check(verb string) error {
 		{"order", b.Order != nil, []string{"reorder"}},
 		{"until", !b.Until.IsZero(), []string{"hold", "freeze"}},
 		{"for", b.For != "", []string{"hold", "freeze"}},
+		{"outage_until", !b.Outage.IsZero(), []string{"hold"}},
 		{"owner", b.Owner != "", []string{"hold", "freeze", "switch"}},
 		{"force", b.Force, []string{"resume", "switch", "hold"}},
 	}
@@ -174,7 +175,7 @@ func (b Body) check(verb string) error {
 
 // wish gives what b asks for, without its actor.
 func (b Body) wish(now time.Time) ha.Wish {
-	w := ha.Wish{To: b.To, Order: b.Order, Epoch: b.Epoch, Reason: b.Reason, Force: b.Force, Owner: b.Owner, Until: b.Until}
+	w := ha.Wish{To: b.To, Order: b.Order, Epoch: b.Epoch, Reason: b.Reason, Force: b.Force, Owner: b.Owner, Until: b.Until, Outage: b.Outage}
 	if d, err := time.ParseDuration(b.For); err == nil {
 		w.Until = now.Add(d)
 	}

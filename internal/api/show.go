@@ -87,7 +87,7 @@ func showHold(h *ha.Hold, now time.Time) *Hold {
 	if h == nil {
 		return nil
 	}
-	return &Hold{h.Owner, h.Reason, utc(h.Since), utc(h.Until), h.Overdue(now)}
+	return &Hold{h.Owner, h.Reason, utc(h.Since), utc(h.Until), h.Overdue(now), utc(h.OutageUntil)}
 }
 
 func showRules(r ha.Rules, v ha.View) Rules {

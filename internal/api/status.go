@@ -170,6 +170,9 @@ func holdWords(g Group) string {
 	if !g.Hold.Until.IsZero() {
 		words += " until " + clock(g.Hold.Until, g.At)
 	}
+	if g.At.Before(g.Hold.OutageUntil) {
+		words += ", outage announced until " + clock(g.Hold.OutageUntil, g.At)
+	}
 	return words + ": " + cut(g.Hold.Reason, 120)
 }
 

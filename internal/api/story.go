@@ -94,6 +94,9 @@ func Done(o Outcome) string {
 		if !c.Hold.Until.IsZero() {
 			what += " until " + stamp(c.Hold.Until)
 		}
+		if !c.Hold.OutageUntil.IsZero() {
+			what += ", outage announced until " + stamp(c.Hold.OutageUntil)
+		}
 	case ha.Frozen:
 		what = "every request waits"
 	case ha.Thawed:

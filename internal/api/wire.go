@@ -80,6 +80,8 @@ type Hold struct {
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"`
 	Overdue bool      `json:"overdue,omitempty"`
+
+	OutageUntil time.Time `json:"outage_until,omitzero"` // until then the serving node may be down without an alarm
 }
 
 // Decision is the row of the truth table that is in force.
@@ -186,8 +188,9 @@ type Body struct {
 	Until  time.Time `json:"until,omitzero"`
 	For    string    `json:"for,omitempty"` // a duration such as 2h, instead of Until
 	Owner  string    `json:"owner,omitempty"`
-	Epoch  uint64    `json:"epoch,omitempty"` // the epoch that the asker was shown
-	Actor  string    `json:"actor,omitempty"` // who asks, as far as nobody proves it
+	Outage time.Time `json:"outage_until,omitzero"` // of a hold: until then the serving node may be down without an alarm
+	Epoch  uint64    `json:"epoch,omitempty"`       // the epoch that the asker was shown
+	Actor  string    `json:"actor,omitempty"`       // who asks, as far as nobody proves it
 }
 
 // GroupList is every group.

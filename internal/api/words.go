@@ -115,6 +115,9 @@ func Because(g Group) string {
 	case ha.Missing:
 		return missing(g)
 	case ha.Held:
+		if g.Decision.Alarm == "" && g.Hold != nil {
+			return fmt.Sprintf("%s is down, as %s has announced.", s, g.Hold.Owner)
+		}
 		return fmt.Sprintf("%s is down, but routing is held.", s)
 	case ha.RegisterLost:
 		return fmt.Sprintf("%s is down, but the register cannot be reached, so nothing is decided here.", s)

@@ -156,6 +156,21 @@ var mutants = []mutant{
 			t.Hold = nil
 		}
 	})},
+	{5, "an announced outage is silent for ever", given(func(t *ha.Traffic, _ ha.View, _ *ha.Rules) {
+		if t.Hold != nil && !t.Hold.OutageUntil.IsZero() {
+			t.Hold.OutageUntil = now.Add(time.Minute)
+		}
+	})},
+	{5, "every hold is an announced outage", given(func(t *ha.Traffic, _ ha.View, _ *ha.Rules) {
+		if t.Hold != nil {
+			t.Hold.OutageUntil = now.Add(time.Minute)
+		}
+	})},
+	{5, "an announced outage alarms all the same", given(func(t *ha.Traffic, _ ha.View, _ *ha.Rules) {
+		if t.Hold != nil {
+			t.Hold.OutageUntil, t.QueueUntil = time.Time{}, time.Time{}
+		}
+	})},
 	{6, "after the last in order comes the first", fails(6, inOrder, standby)},
 	{6, "after the last in order comes an Active one", fails(6, inOrder, active)},
 	{7, "an old reading counts", serving(func(s *ha.Sight, _ ha.Rules) {

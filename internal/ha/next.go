@@ -33,6 +33,8 @@ func Next(t Traffic, v View, rules Rules, now time.Time) Decision {
 		return Decision{Wait, Missing, 4, "", "", Silent}
 	case t.Adrift != "":
 		return Decision{Wait, t.Adrift, 5, "", "", Alarmed}
+	case t.Hold != nil && t.Announced(now):
+		return Decision{Wait, Held, 5, "", "", Silent}
 	case t.Hold != nil:
 		return Decision{Wait, Held, 5, "", "", Alarmed}
 	}

@@ -199,7 +199,8 @@ func (s *scene) take(f fact) {
 	}
 }
 
-// hold reads "by OWNER[, until AGO ago|until IN][, because TEXT]".
+// hold reads "by OWNER[, until AGO ago|until IN][, outage until AGO ago|outage
+// until IN][, because TEXT]".
 func hold(f fact) *ha.Hold {
 	h := &ha.Hold{Since: now.Add(-30 * time.Minute), Reason: "patching"}
 	for _, part := range strings.Split(f.value, ", ") {
@@ -209,15 +210,23 @@ func hold(f fact) *ha.Hold {
 			h.Owner = rest
 		case word == "because":
 			h.Reason = rest
-		case word == "until" && strings.HasSuffix(rest, " ago"):
-			h.Until = now.Add(-length(f, strings.TrimSuffix(rest, " ago")))
 		case word == "until":
-			h.Until = now.Add(length(f, rest))
+			h.Until = moment(f, rest)
+		case word == "outage":
+			h.OutageUntil = moment(f, strings.TrimPrefix(rest, "until "))
 		default:
 			fail(f.at, "unknown part of a hold %q", part)
 		}
 	}
 	return h
+}
+
+// moment reads "AGO ago" or "IN".
+func moment(f fact, text string) time.Time {
+	if ago, is := strings.CutSuffix(text, " ago"); is {
+		return now.Add(-length(f, ago))
+	}
+	return now.Add(length(f, text))
 }
 
 // votes reads "STANCE[, of an earlier epoch|of a later epoch|of NODE] | ...".

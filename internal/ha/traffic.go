@@ -46,6 +46,8 @@ type Hold struct {
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until,omitzero"`
+
+	OutageUntil time.Time `json:"outage_until,omitzero"` // until then it is announced that the serving node may be down
 }
 
 // Overdue says whether the hold has outlived its time.

@@ -17,6 +17,7 @@ type Wish struct {
 	Force   bool      // Resume, Switch, HoldTraffic: override the guards
 	Owner   string    // HoldTraffic: who holds; empty: the actor. Freeze, Switch: whose hold does not stand in the way
 	Until   time.Time // HoldTraffic, Freeze: when it should be over; zero: open, or at once
+	Outage  time.Time // HoldTraffic: until when the serving node may be down without an alarm; zero: it may not
 }
 
 // Refusal is the error of a wish that is not granted: what did not happen,
@@ -201,7 +202,7 @@ func Reorder(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error)
 }
 
 // HoldTraffic freezes routing. A hold of another owner is replaced only by
-// force.
+// force; its own owner changes it, and the time since when it holds stays.
 func HoldTraffic(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, error) {
 	what := t.Group + ": not held"
 	if err := common(t, w, what); err != nil {
@@ -221,9 +222,15 @@ func HoldTraffic(t Traffic, v View, _ Rules, w Wish, now time.Time) (Traffic, er
 	case !w.Until.IsZero() && !w.Until.After(now):
 		return t, &Refusal{BadWish, what, "its end " + stamp(w.Until) + " has passed", "Give a time to come.", readHold}
 	}
+	if err := w.outage(what, now); err != nil {
+		return t, err
+	}
 	next := t.changed(HeldBy, v, now).by(w)
 	next.Forced = w.Force
-	next.Hold = &Hold{Owner: w.Owner, Reason: w.Reason, Since: now, Until: w.Until}
+	next.Hold = &Hold{Owner: w.Owner, Reason: w.Reason, Since: now, Until: w.Until, OutageUntil: w.Outage}
+	if t.heldBy(w.Owner) {
+		next.Hold.Since = t.Hold.Since
+	}
 	return next, nil
 }
 

@@ -28,10 +28,10 @@ func (s scene) wish() (act ha.Act, w ha.Wish, err error) {
 	case "reorder":
 		w.Order = strings.Fields(rest)
 	case "hold", "freeze":
-		if until, ago := strings.CutSuffix(strings.TrimPrefix(rest, "until "), " ago"); ago {
-			w.Until = now.Add(-length(s.ask, until))
+		if until, is := strings.CutPrefix(rest, "outage until "); is {
+			w.Outage = moment(s.ask, until)
 		} else if rest != "" {
-			w.Until = now.Add(length(s.ask, until))
+			w.Until = moment(s.ask, strings.TrimPrefix(rest, "until "))
 		}
 	}
 	if s.with.at == "" {
@@ -116,7 +116,9 @@ func sayTraffic(before, t ha.Traffic) string {
 	if h := t.Hold; h != nil {
 		add(true, "held by %s", h.Owner)
 		add(!h.Until.IsZero(), "until %v from now", h.Until.Sub(now))
+		add(!h.OutageUntil.IsZero(), "outage until %v from now", h.OutageUntil.Sub(now))
 		add(h.Since.Equal(now), "since now: %s", h.Reason)
+		add(!h.Since.Equal(now) && before.Hold != nil && h.Reason != before.Hold.Reason, "since before: %s", h.Reason)
 	}
 	add(now.Before(t.QueueUntil), "every request waits")
 	for _, n := range t.Order {

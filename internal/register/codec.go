@@ -116,7 +116,7 @@ func plain(t ha.Traffic) ha.Traffic {
 	}
 	if t.Hold != nil {
 		hold := *t.Hold
-		hold.Since, hold.Until = wall(hold.Since), wall(hold.Until)
+		hold.Since, hold.Until, hold.OutageUntil = wall(hold.Since), wall(hold.Until), wall(hold.OutageUntil)
 		t.Hold = &hold
 	}
 	return t

@@ -53,7 +53,7 @@ func (c *control) runAct(do func(context.Context, nodeapi.RunRequest, string) er
 			give(w, http.StatusBadRequest, nodeapi.Fault{Why: "the request is not understood: " + err.Error()})
 			return
 		}
-		err := errors.New("")
+		var err error
 		if q.Run == "" && !q.Force {
 			err = wrong("run is missing: which run asks", "")
 		} else {

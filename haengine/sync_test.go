@@ -113,7 +113,7 @@ func TestSyncsRunAtStartTimeAndEveryRunEveryFromThere(t *testing.T) {
 		if len(next) != 3 || !next[0].Equal(want) || !next[1].Equal(want.Add(2*time.Hour)) {
 			t.Errorf("next are %v, want %v first", next, want)
 		}
-		time.Sleep(want.Add(5 * time.Hour).Sub(time.Now()))
+		time.Sleep(time.Until(want.Add(5 * time.Hour)))
 		synctest.Wait()
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -220,7 +220,7 @@ func (s *strong) calm() (active, other *member) {
 		}
 		return true
 	})
-	active, other = s.roles()
+	_, other = s.roles()
 	if d := other.status(); d.State != ha.Standby {
 		other.awaits("a phase that a person can end", func(d nodeapi.Status) bool {
 			return d.Phase >= ha.InHeld && d.Phase != ha.InDemoting || d.State == ha.Standby

@@ -16,7 +16,6 @@ import (
 type agent struct {
 	client *nodeapi.Client
 	pin    string // of its key, empty: it was asked by its socket
-	peer   string
 	run    Lock
 	digest string
 	others map[string]*agent // of the pair, itself included

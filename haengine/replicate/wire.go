@@ -90,9 +90,6 @@ type walked struct {
 	Gone    [][]byte `json:"gone,omitempty"`
 }
 
-// moving counts the paths that differ from the walk before.
-func (w walked) moving() int { return len(w.New) + len(w.Changed) + len(w.Gone) }
-
 // digests is what a source answers to digest.
 type digests struct {
 	All     []byte   `json:"all,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -134,7 +135,8 @@ func unjot(text []byte) (one jotted, err error) {
 	return one, json.Unmarshal(text[9:], &one)
 }
 
-// add writes a line, durably.
+// add writes a line, durably. A line that was written in part, for the disk is
+// full, is taken back: others must not follow it.
 func (j *journal) add(one jotted) error {
 	text, err := jot(one)
 	if err != nil {
@@ -152,8 +154,16 @@ func (j *journal) add(one jotted) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		if _, err = f.Write(text); err == nil {
+			err = f.Sync()
+		}
+		if err != nil {
+			err = errors.Join(err, f.Truncate(size))
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write the commit journal: %w", err)
 	}
 	if fresh {

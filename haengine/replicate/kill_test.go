@@ -54,6 +54,7 @@ func killed(t *testing.T) []moment {
 type sinkProcess struct {
 	Dir, SSH, Socket string
 	Kill             moment
+	Returned         bool      // it is core1, and copies from core2 what replaces its own
 	Postgres         *Postgres `json:",omitempty"`
 	MariaDB          *MariaDB  `json:",omitempty"`
 	Exec             *Exec     `json:",omitempty"`
@@ -111,8 +112,12 @@ func (s sinkProcess) sync() error {
 	if err != nil {
 		return err
 	}
+	name, from, args := "core2", "core1", []string{s.Socket}
+	if s.Returned {
+		name, from, args = "core1", "core2", append(args, "as=core1")
+	}
 	tell := func(context.Context) (Facts, error) {
-		return Facts{Name: "core2", Release: "1.0", Epoch: 1, Standby: true}, nil
+		return Facts{Name: name, Release: "1.0", Epoch: 1, Standby: true}, nil
 	}
 	r, err := Open(Config{Dir: s.Dir, Sets: []Set{setOf(own)}, Book: book, Facts: tell, Log: slog.New(slog.DiscardHandler), step: step})
 	if err == nil {
@@ -121,8 +126,8 @@ func (s sinkProcess) sync() error {
 	if err != nil {
 		return err
 	}
-	got := r.Run(context.Background(), Order{From: "core1"}, func() (Remote, error) {
-		return Remote{SSH: s.SSH, Args: []string{s.Socket}, Address: "127.0.0.1"}, nil
+	got := r.Run(context.Background(), Order{From: from}, func() (Remote, error) {
+		return Remote{SSH: s.SSH, Args: args, Address: "127.0.0.1"}, nil
 	})
 	if got.Result != Success {
 		return fmt.Errorf("%s: %s", got.Result, got.Detail)
@@ -162,12 +167,19 @@ func diesAt(t *testing.T, program string, s sinkProcess) bool {
 	return err != nil
 }
 
-func TestAKillAtAnyMomentLeavesTheOldOrTheNewGeneration(t *testing.T) {
-	t.Parallel()
+// sinkProgram is this test's program by the name at which it is a sink.
+func sinkProgram(t *testing.T) string {
+	t.Helper()
 	own, err := os.Executable()
 	must(t, err)
 	as := filepath.Join(t.TempDir(), "understudy-sink")
 	must(t, os.Symlink(own, as))
+	return as
+}
+
+func TestAKillAtAnyMomentLeavesTheOldOrTheNewGeneration(t *testing.T) {
+	t.Parallel()
+	as := sinkProgram(t)
 	for _, e := range append(engines(t), filesEngine(t)) {
 		t.Run(e.kind, func(t *testing.T) {
 			t.Parallel()

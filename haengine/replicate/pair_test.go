@@ -108,7 +108,12 @@ func newDuoIn(t testing.TB, home string) *duo {
 	if _, err := exec.LookPath("rsync"); err != nil {
 		t.Fatal("these tests need rsync: install it")
 	}
-	d := &duo{source: newSide(t, home, "core1"), sink: newSide(t, home, "core2")}
+	return newDuoOf(t, newSide(t, home, "core1"), newSide(t, home, "core2"))
+}
+
+func newDuoOf(t testing.TB, source, sink *side) *duo {
+	t.Helper()
+	d := &duo{source: source, sink: sink}
 	d.source.facts.Store(&Facts{Name: "core1", Release: "1.0", Epoch: 1, Active: true})
 	d.sink.facts.Store(&Facts{Name: "core2", Release: "1.0", Epoch: 1, Standby: true})
 	d.src = &Source{Dir: d.source.dir, Sets: []Set{d.source.set}, Book: d.source.book, Log: quiet(), Facts: d.source.tell}

@@ -62,6 +62,9 @@ func (e *Engine) follow(before, m ha.Member, acts []ha.MemberAct, event ha.Event
 		}
 	}
 	if m.Phase != before.Phase {
+		if m.Phase != ha.InHeld {
+			e.awaited()
+		}
 		e.since = e.wall
 		e.recount(before, acts, event)
 		e.pending = append(e.pending, e.later...)
@@ -95,6 +98,7 @@ func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 		ha.DoRenew:         e.renew,
 		ha.DoRevoke:        e.revoke,
 		ha.DoRevokeThat:    e.revoke,
+		ha.DoAwaitKey:      func(task) { e.awaitKey() },
 		ha.DoRecordServed:  e.recordServed,
 		ha.DoRaiseRegister: e.raiseRegister,
 		ha.DoRunSync:       e.runSync,

@@ -115,6 +115,9 @@ type Engine struct {
 	swaps    *swaps
 	fronts   fronts
 	answered nodeapi.RegisterNow // by the register
+	awaits   context.CancelFunc  // of the watch of the key; nil: there is none
+	revoking int                 // leases that are being given up
+	ending   bool                // told to end
 	actor    string              // who says what is being done; empty: nobody
 	broken   string              // why nothing is decided any more
 	failed   error               // why Run ends
@@ -217,8 +220,10 @@ func (e *Engine) recallRest() (err error) {
 	return errors.Join(e.recallAgents(), err)
 }
 
-// Run decides and acts until ctx ends, then leaves the application as it is and
-// closes the door. The error says why it had to end by itself.
+// Run decides and acts until ctx ends. Then it closes the door and leaves the
+// application as it is; in profile safe, where somebody would stop that anyway,
+// it stops it itself and gives up the lease. The error says why it had to end by
+// itself.
 func (e *Engine) Run(ctx context.Context) error {
 	tasks, stop := context.WithCancel(context.Background())
 	defer e.end(stop)
@@ -234,10 +239,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(e.pause())
 	defer timer.Stop()
-	for e.failed == nil {
+	told, late := ctx.Done(), (<-chan time.Time)(nil)
+	for e.failed == nil && !e.ended() {
 		select {
-		case <-ctx.Done():
-			e.note("the engine ends; the application is left as it is")
+		case <-told:
+			told, late = nil, time.After(e.told())
+			e.turn()
+			e.step(ha.Event{On: ha.OnEnd})
+		case <-late:
+			e.note("the engine ends though the application has not stopped, or the lease is not given up")
 			return nil
 		case do := <-e.inbox:
 			e.turn()
@@ -252,6 +262,23 @@ func (e *Engine) Run(ctx context.Context) error {
 		timer.Reset(e.pause())
 	}
 	return e.failed
+}
+
+// told notes that the engine is to end, and gives how long that may take: the
+// application stops, or is killed, and the register answers.
+func (e *Engine) told() time.Duration {
+	e.ending = true
+	if e.Lease == nil {
+		e.note("the engine ends; the application is left as it is")
+	} else {
+		e.note("the engine ends; before that the application stops and the lease is given up")
+	}
+	return 2*e.settings.StopTimeout + e.settings.Retry
+}
+
+// ended says whether everything is done that an engine does which is told to end.
+func (e *Engine) ended() bool {
+	return e.ending && e.member.Phase != ha.InDemoting && e.revoking == 0
 }
 
 // end closes what Run has opened, the page's OK first.

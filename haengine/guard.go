@@ -12,11 +12,11 @@ import (
 // Guards says whether the application is this engine's to stop, should it die,
 // and how long that may take: in profile safe nobody renews the lease then.
 // While High Availability is disabled it is left alone, and by an engine that
-// ended before it had decided anything too.
+// ended before it had decided anything too, or has stopped it itself.
 func (e *Engine) Guards() (yes bool, stop time.Duration) {
 	s := e.now.Load()
 	untouched := s.Broken != "" && s.Member.Phase == ha.InStarting
-	return s.Member.Enabled && !untouched, s.Settings.StopTimeout
+	return s.Member.Enabled && !untouched && s.Member.Phase != ha.InEnded, s.Settings.StopTimeout
 }
 
 // Changes gives a channel that receives when the Snapshot is another one, until

@@ -28,6 +28,8 @@ type Lease interface {
 type Register interface {
 	// Read gives OnRegisterRead with Held, Epoch, PeerServed, Revision, Cluster.
 	Read(ctx context.Context) (ha.Event, error)
+	// Await returns nil once nobody has the key; an error if that cannot be seen.
+	Await(ctx context.Context) error
 	// RecordServed writes, guarded by the key, that this node serves at an epoch:
 	// OnServedWritten or OnServedRefused.
 	RecordServed(ctx context.Context, epoch uint64) (ha.Event, error)
@@ -80,14 +82,49 @@ func (e *Engine) renew(t task) {
 }
 
 func (e *Engine) revoke(t task) {
+	e.revoking++
 	e.do(func(ctx context.Context) func() {
 		err := e.Lease.Revoke(ctx, t.Number)
 		return func() {
+			e.revoking--
 			if err != nil {
 				e.note(fmt.Sprintf("the lease of attempt %d ends by itself, for the register does not answer: %v", t.Number, err))
 			}
 		}
 	})
+}
+
+// awaitKey watches the key for as long as the node is held by it. Where it
+// cannot be seen the next failed heartbeat looks again.
+func (e *Engine) awaitKey() {
+	if e.member.Phase != ha.InHeld {
+		return
+	}
+	e.awaited()
+	ctx, stop := context.WithCancel(e.ctx)
+	e.awaits = stop
+	e.do(func(context.Context) func() {
+		err := e.Register.Await(ctx)
+		return func() {
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				e.note(fmt.Sprintf("whether the key is gone cannot be seen: %v", err))
+				return
+			}
+			e.note("nobody has the key any more")
+			e.step(ha.Event{On: ha.OnKeyGone})
+		}
+	})
+}
+
+// awaited ends the watch of the key.
+func (e *Engine) awaited() {
+	if e.awaits != nil {
+		e.awaits()
+		e.awaits = nil
+	}
 }
 
 func (e *Engine) recordServed(t task) {

@@ -155,6 +155,7 @@ type rig struct {
 
 	owners []string // of traffic
 	copies *copyist // nil: nothing is replicated
+	vault  *vault   // nil: profile documented
 	keeps  counting // how often what it writes was said to count
 
 	*Engine
@@ -172,9 +173,14 @@ func (*counting) Drop(uint64) error                               { return nil }
 
 // newRig gives a node core2 that has never run, whose peer is down.
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir(), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), post: new(pillar), base: time.Now().Add(-time.Hour)}
+	r := bareRig(t)
 	r.start()
 	return r
+}
+
+// bareRig gives one that does not run yet.
+func bareRig(t *testing.T) *rig {
+	return &rig{t: t, dir: t.TempDir(), peer: &twin{err: errDown}, app: &play{told: make(chan ha.On, 64)}, door: new(latch), post: new(pillar), base: time.Now().Add(-time.Hour)}
 }
 
 func (r *rig) start() {
@@ -186,6 +192,9 @@ func (r *rig) start() {
 	c.Keeper = &r.keeps
 	if r.copies != nil {
 		c.Copier, c.Stock = r.copies, r.copies
+	}
+	if r.vault != nil {
+		c.Lease, c.Register, c.Safety = r.vault, r.vault, DefaultSafety()
 	}
 	e, err := Open(c)
 	if err != nil {

@@ -230,6 +230,15 @@ func (s *Shared) Read(ctx context.Context) (ha.Event, error) {
 	return e, nil
 }
 
+// Await waits until nobody holds the key.
+func (s *Shared) Await(ctx context.Context) error {
+	l, err := s.lease()
+	if err != nil {
+		return err
+	}
+	return l.Await(ctx)
+}
+
 // RecordServed writes who serves, guarded by the key.
 func (s *Shared) RecordServed(ctx context.Context, epoch uint64) (ha.Event, error) {
 	s.mu.Lock()

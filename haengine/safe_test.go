@@ -108,8 +108,21 @@ func TestOneOfTwoHasTheLeaseAndItsEpochOnlyGrows(t *testing.T) {
 	if e := want("core2 reads", ha.OnRegisterRead)(two.Read(ctx)); !e.Held {
 		t.Error("a node that has forgotten everything has deleted the key")
 	}
+	brief, end := context.WithTimeout(ctx, 200*time.Millisecond)
+	if err := two.Await(brief); err == nil {
+		t.Error("the key is held, and core2 hears that it is gone")
+	}
+	end()
+	gone := make(chan error, 1)
+	go func() { gone <- two.Await(ctx) }()
 	if err := one.Revoke(ctx, 1); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-gone; err != nil {
+		t.Errorf("core2 waits for the key: %v", err)
+	}
+	if err := two.Await(ctx); err != nil {
+		t.Errorf("core2 waits for a key that is not there: %v", err)
 	}
 	want("gone by its own will", ha.OnLeaseGone)(one.Renew(ctx, 1))
 	next := want("now core2 takes it", ha.OnLeaseGranted)(two.Take(ctx, 2))

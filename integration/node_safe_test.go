@@ -256,6 +256,7 @@ func faults() []fault {
 			return func() { s.mend(a.inside, o.inside, s.third) }
 		}, moves},
 		{"its engine hangs", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGSTOP); return nothing }, moves},
+		{"its engine is told to end", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGTERM); return nothing }, moves},
 		{"the nodes lose sight of one another", func(s *strong, a, o *member) func() {
 			s.cut(a.inside, o.inside)
 			return func() { s.mend(a.inside, o.inside) }
@@ -444,7 +445,7 @@ func TestStoryTwoAreNeverActiveInProfileSafe(t *testing.T) {
 	f := s.front()
 	all := faults()
 	if !soak() {
-		all = all[:3]
+		all = all[:4]
 	}
 	for i, one := range all {
 		active, other := s.calm()

@@ -46,6 +46,7 @@ type Member struct {
 	Returning bool // it was Active and comes back by itself
 	Handing   bool // it has asked the peer to step down, for traffic is here
 	PeerFirst bool // the peer answers, stands by or is coming, and this node served last
+	Waited    bool // the promotion hold has run since the peer was well
 	Resting   bool // a start failed; HELD does not try again before its retry
 	Failed    bool // its last start failed, so that it asks no peer that is well to make room
 	Unfit     bool // the engine has found a reason not to promote

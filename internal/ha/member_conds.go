@@ -23,6 +23,8 @@ const (
 	IfResume           // resume: client_majority
 	IfFence            // a fence command is required
 	IfLastMiss         // this failed heartbeat is the one that completes the count
+	IfCounted          // as many heartbeats in a row have failed as it takes
+	IfWaited           // the promotion hold has run already
 	IfResting          // a start failed a short while ago
 	IfFailed           // the last start failed
 	IfHanding          // asked the peer to step down
@@ -82,6 +84,8 @@ var condTable = [conds]struct {
 	IfResume:    {"resume by agents", func(l look) bool { return l.mc.Resume }},
 	IfFence:     {"fence required", func(l look) bool { return l.mc.Fence }},
 	IfLastMiss:  {"count complete", func(l look) bool { return l.m.Misses+1 >= l.mc.Failures }},
+	IfCounted:   {"counted", func(l look) bool { return l.m.Misses >= l.mc.Failures }},
+	IfWaited:    {"hold has run", func(l look) bool { return l.m.Waited }},
 	IfResting:   {"resting", func(l look) bool { return l.m.Resting }},
 	IfFailed:    {"last start failed", func(l look) bool { return l.m.Failed }},
 	IfHanding:   {"handing over", func(l look) bool { return l.m.Handing }},

@@ -27,6 +27,7 @@ const (
 	DoRenew                   // the lease of attempt Number
 	DoRevoke                  // the lease of attempt Number, by its id, never the key
 	DoRevokeThat              // the same for the attempt of an answer that came too late
+	DoAwaitKey                // tell OnKeyGone once nobody has the key; nothing if that cannot be seen
 	DoRecordServed            // guarded by the key: this node serves at Number
 	DoRaiseRegister           // bring the register's revision above Number
 	DoRunSync                 // pull from the peer
@@ -61,6 +62,7 @@ const (
 	NoteResting
 	NoteRested
 	NoteTilt
+	NoteWaited  // the promotion hold has run
 	NoteAttempt // the next lease
 	NoteEpoch   // documented: the next epoch, unless it only comes back
 	NoteGrant   // safe: the epoch of the grant
@@ -86,6 +88,7 @@ const (
 
 	AfterStandby // where DEMOTING leads
 	AfterGate
+	AfterEnded
 	AfterOut // to what is against it
 	AfterBack
 	AfterFailed    // back after a failed start: HELD to rest, or app-failed if it came back
@@ -102,15 +105,15 @@ const (
 var doNames = [dos]string{
 	"persist", "boot", "finish commit", "start app", "stop app", "kill app", "open door", "close door",
 	"beat", "ask peer", "look at peer", "ask fronts", "ask step-down", "pass decision", "tell peer", "fence",
-	"ask register", "take lease", "renew lease", "revoke lease", "revoke that lease", "record served", "raise register",
+	"ask register", "take lease", "renew lease", "revoke lease", "revoke that lease", "await key", "record served", "raise register",
 	"run sync", "skip sync", "cancel sync", "allow commit", "deny commit", "notify", "refuse", "later",
 
 	"enabled", "disabled", "shows Primary", "shows Secondary", "is out", "is Active", "schedule stopped",
-	"count +1", "begin anew", "count 0", "back is here", "comes back", "asked", "waits from here", "handing over", "rests", "rested", "tilt",
+	"count +1", "begin anew", "count 0", "back is here", "comes back", "asked", "waits from here", "handing over", "rests", "rested", "tilt", "waited",
 	"attempt +1", "epoch +1", "epoch granted", "try +1", "commit open", "syncing",
 	"beat in Heartbeat Interval", "beat in Re-check interval", "hold", "hold over", "hold again",
 	"lease from sending", "renew again", "stop timer", "wait timer", "app_fail timer", "no app_fail timer", "absence timer", "no absence timer", "retry timer", "rest timer",
-	"then STANDBY", "then GATE", "then as it was", "then back", "then back or app-failed", "then back or superseded", "then superseded", "then isolated", "then app-failed", "then yielded", "then register-went-back",
+	"then STANDBY", "then GATE", "then ENDED", "then as it was", "then back", "then back or app-failed", "then back or superseded", "then superseded", "then isolated", "then app-failed", "then yielded", "then register-went-back",
 }
 
 func (d Do) String() string { return nameOf(doNames[:], int(d), "Do") }
@@ -183,7 +186,7 @@ func (l look) passing(d Do) {
 		m.Misses = min(m.Misses+1, l.mc.Failures)
 	case NoteNoMiss:
 		m.Misses, m.Starts = 0, 0
-		m.Asked, m.Returning, m.Handing, m.Resting = false, false, false, false
+		m.Asked, m.Returning, m.Handing, m.Resting, m.Waited = false, false, false, false, false
 	case NoteWell:
 		m.Misses = 0
 	case NoteBack:
@@ -200,6 +203,8 @@ func (l look) passing(d Do) {
 		m.Resting = true
 	case NoteRested:
 		m.Resting = false
+	case NoteWaited:
+		m.Waited = true
 	case NoteTilt:
 		m.TiltUntil = l.now.After(tiltTime)
 	case NoteAttempt:

@@ -27,7 +27,7 @@ func Events() []On {
 // foreignTo says whether a node of a profile never gets into a phase.
 func (p Phase) foreignTo(s Safety) bool {
 	switch p {
-	case InTaking, InRecording, OutIsolated, OutWentBack:
+	case InTaking, InRecording, InEnded, OutIsolated, OutWentBack:
 		return s == Documented
 	case InLooking:
 		return s == Safe
@@ -37,7 +37,7 @@ func (p Phase) foreignTo(s Safety) bool {
 
 // told says whether a node of a profile is ever told an event.
 func told(s Safety, on On) bool {
-	register := on >= OnRegisterRead && on <= OnRegisterRaised || on == OnDeadline || on == OnRenewDue
+	register := on >= OnRegisterRead && on <= OnKeyGone || on == OnDeadline || on == OnRenewDue
 	return s == Safe || !register
 }
 

@@ -27,7 +27,7 @@ func drawFor(r *rand.Rand, row ha.Row) occasion {
 	s := occasion{settings: ha.DefaultSettings()}
 	s.settings.Place = 1 + r.IntN(2)
 	s.settings.Profile = ha.Safety(r.IntN(2))
-	s.settings.Failures, s.settings.StartTries = 3, 1
+	s.settings.Failures, s.settings.StartTries = 2, 1
 	fillAny(r, reflect.ValueOf(&s.member).Elem())
 	fillAny(r, reflect.ValueOf(&s.event).Elem())
 	for _, f := range []*bool{&s.settings.KeepInStandby, &s.settings.Fence, &s.settings.Continue, &s.settings.Resume} {

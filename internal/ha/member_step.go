@@ -209,7 +209,7 @@ func (l look) do(list []Do, at uint16, acts []MemberAct) []MemberAct {
 // register, and in safe it is the register that is asked, not the peer.
 func (l look) foreign(d Do) bool {
 	switch d {
-	case DoAskRegister, DoTakeLease, DoRenew, DoRevoke, DoRevokeThat, DoRecordServed, DoRaiseRegister:
+	case DoAskRegister, DoTakeLease, DoRenew, DoRevoke, DoRevokeThat, DoAwaitKey, DoRecordServed, DoRaiseRegister:
 		return l.mc.Profile == Documented
 	case DoAskPeer, DoLookPeer:
 		return l.mc.Profile == Safe
@@ -325,6 +325,9 @@ func (l look) after(d Do) {
 		return
 	case AfterGate:
 		m.After = InGate
+		return
+	case AfterEnded: // nothing is against it when it starts again
+		m.After = InEnded
 		return
 	case AfterOut:
 		m.After = m.Out

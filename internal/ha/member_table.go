@@ -30,7 +30,7 @@ func only(p ...Phase) []Phase { return p }
 // High Availability guide; docs/explanation/the-machine.md tells the whole.
 func MemberTable() Table {
 	return Table{
-		Rows:  slices.Concat(bootRows, personRows, beatRows, trafficRows, decideRows, peerRows, leaseRows, serveRows, outRows, syncRows),
+		Rows:  slices.Concat(bootRows, personRows, endRows, beatRows, trafficRows, decideRows, peerRows, leaseRows, serveRows, outRows, syncRows),
 		Entry: entries,
 	}
 }
@@ -111,6 +111,16 @@ var personRows = []Row{
 	{slices.Concat(only(InActive, InWaiting, InTaking, InGate), promoting, out), on(OnModeSecondary), nil, To(InDemoting), do(NoteUnplanned, AfterStandby), nil, "Standby, from wherever it was; the schedule stays stopped (Table 5)"},
 	{except(), on(OnBlock), nil, ToStay, nil, nil, "noted: nothing by itself from now on"},
 	{except(), on(OnUnblock), nil, ToStay, nil, nil, "noted"},
+}
+
+// endRows: the engine is told to end. The service manager or the engine's own
+// supervisor would stop the application of profile safe in any case.
+var endRows = []Row{
+	{except(), on(OnEnd), when(Not | IfSafe), ToStay, nil, nil, "the application is left as it is"},
+	{slices.Concat(running, only(InTaking)), on(OnEnd), when(IfSafe), To(InDemoting), do(AfterEnded), nil, "the application stops, then the lease is given up: nobody has to wait for it to run out"},
+	{only(InDemoting), on(OnEnd), when(IfSafe), ToStay, do(AfterEnded), nil, "the application is stopping already"},
+	{except(running, only(InTaking, InDemoting)), on(OnEnd), when(IfSafe), ToStay, nil, nil, "it has no lease, and its application does not run"},
+	{only(InEnded), on(OnDisable, OnModePrimary, OnModeSecondary), nil, ToStay, do(DoRefuse), nil, "the engine ends"},
 }
 
 // syncRows: the gates of replication. The data path itself is elsewhere.

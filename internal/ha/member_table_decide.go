@@ -22,7 +22,11 @@ var beatRows = []Row{
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, IfKeep), ToStay, do(NoteMiss, TimeBeatBad), nil, "If Failure Detected: Keep in Standby"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, do(NoteMiss, TimeBeatBad), nil, "a guard is against it"},
 	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, Not|IfLastMiss), ToStay, do(NoteMiss, TimeBeatBad), nil, "a person's wait ended here, and too few have failed yet"},
-	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss, Not|IfSafe), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss, IfSafe, Not|IfWaited), To(InDeciding), do(NoteMiss), nil, "still down, and nothing is against it any more: tries again"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss, IfSafe, IfWaited, IfCommit), ToStay, do(NoteMiss, TimeBeatBad), nil, "a copy is going live; that is finished first"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss, IfSafe, IfWaited, Not|IfCommit, IfFence), To(InFencing), do(NoteMiss, NoteBack), nil, "still down: tries again, and traffic has had its time already"},
+	{only(InHeld), on(OnBeatBad), when(Not|IfResting, Not|IfKeep, IfClear, IfLastMiss, IfSafe, IfWaited, Not|IfCommit, Not|IfFence), To(InTaking), do(NoteMiss, NoteBack), nil, "still down: tries again, and traffic has had its time already"},
 	{except(counting), on(OnBeatBad), nil, ToStay, nil, nil, "the answer to a heartbeat from before; what came after decides"},
 
 	{only(InStandby), on(OnTilt), nil, ToStay, do(NoteNoMiss, NoteTilt), nil, "what a late loop has measured does not count"},
@@ -68,8 +72,8 @@ var decideRows = []Row{
 	{only(InDeciding), on(OnHoldOver), when(IfKeep), To(InHeld), nil, do(DoNotify), "If Failure Detected: Keep in Standby; it was notified"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, Not|IfClear), To(InHeld), nil, do(DoNotify), "a guard is against it"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, IfCommit), ToStay, do(TimeHoldAgain), nil, "a copy is going live; that is finished first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfSafe, IfFence), To(InFencing), do(NoteBack), nil, "the fence command first"},
-	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfSafe, Not|IfFence), To(InTaking), do(NoteBack), nil, "asks for the lease"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfSafe, IfFence), To(InFencing), do(NoteBack, NoteWaited), nil, "the fence command first"},
+	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, IfSafe, Not|IfFence), To(InTaking), do(NoteBack, NoteWaited), nil, "asks for the lease"},
 	{only(InDeciding), on(OnHoldOver), when(Not|IfKeep, IfClear, Not|IfCommit, Not|IfSafe), To(InLooking), do(NoteBack), nil, "a last look: the peer may be back since the last heartbeat, and sees from now on that this node is coming"},
 	{except(only(InDeciding)), on(OnHoldOver), nil, ToStay, nil, nil, "no hold runs here"},
 
@@ -119,6 +123,6 @@ var peerRows = []Row{
 	{only(InStandby, InSuspect), on(OnPeerSays), when(Not | IfHanding), ToStay, nil, nil, "noted"},
 	{running, on(OnPeerSays), when(IfHigher), To(InDemoting), do(AfterBackOrOut), nil, "the peer has served at a higher epoch"},
 	{running, on(OnPeerSays), when(Not | IfHigher), ToStay, nil, nil, "noted"},
-	{only(InStarting, InOff, InDeciding, InFencing, InHeld, InTaking, InDemoting, OutSuperseded, OutWentBack), on(OnPeerSays), nil, ToStay, nil, nil, "noted"},
+	{only(InStarting, InOff, InDeciding, InFencing, InHeld, InTaking, InDemoting, InEnded, OutSuperseded, OutWentBack), on(OnPeerSays), nil, ToStay, nil, nil, "noted"},
 	{except(only(InGate, InLooking, InWaiting), trying), on(OnPeerSilent), nil, ToStay, nil, nil, "nothing was asked"},
 }

@@ -15,7 +15,8 @@ var leaseRows = []Row{
 
 	{only(InTaking), on(OnLeaseRefused, OnLeaseUnanswered), when(Not | IfMine), ToStay, nil, nil, "about an earlier request"},
 	{only(InTaking), on(OnLeaseRefused, OnLeaseUnanswered), when(IfMine, IfAsked), To(InWaiting), do(DoRevoke), nil, "a person wants it: waits for the lease"},
-	{only(InTaking), on(OnLeaseRefused, OnLeaseUnanswered), when(IfMine, Not|IfAsked), ToBack, do(DoRevoke), nil, "the peer has the lease, or nobody can say who has it"},
+	{only(InTaking), on(OnLeaseRefused), when(IfMine, Not|IfAsked), ToBack, do(DoRevoke), do(DoAwaitKey), "the peer has the lease: watches it from now on"},
+	{only(InTaking), on(OnLeaseUnanswered), when(IfMine, Not|IfAsked), ToBack, do(DoRevoke), nil, "nobody can say who has the lease"},
 	{except(only(InTaking)), on(OnLeaseRefused, OnLeaseUnanswered), nil, ToStay, nil, nil, "it is not waited for any more"},
 
 	{running, on(OnRenewDue), nil, ToStay, do(DoRenew, TimeRenewAgain), nil, "a third of the lease has passed, or the last try was not answered"},
@@ -42,6 +43,15 @@ var leaseRows = []Row{
 	{only(InRecording), on(OnRetry), nil, ToStay, do(DoRecordServed, TimeRetryStart), nil, "not answered; again"},
 
 	{except(only(InGate, InWaiting), trying), on(OnRegisterRead), nil, ToStay, nil, nil, "noted"},
+	{only(InHeld), on(OnKeyGone), when(IfResting), ToStay, nil, nil, "it rests after a failed start"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, IfKeep), ToStay, nil, nil, "If Failure Detected: Keep in Standby"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, Not|IfKeep, Not|IfClear), ToStay, nil, nil, "a guard is against it"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, Not|IfKeep, IfClear, Not|IfCounted), ToStay, nil, nil, "too few heartbeats have failed yet"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, Not|IfKeep, IfClear, IfCounted, Not|IfWaited), ToStay, nil, nil, "traffic has not had its time yet"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, Not|IfKeep, IfClear, IfCounted, IfWaited, IfCommit), ToStay, nil, nil, "a copy is going live; after the next failed heartbeat"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, Not|IfKeep, IfClear, IfCounted, IfWaited, Not|IfCommit, IfFence), To(InFencing), do(NoteBack), nil, "nobody has the lease any more: the fence command first"},
+	{only(InHeld), on(OnKeyGone), when(Not|IfResting, Not|IfKeep, IfClear, IfCounted, IfWaited, Not|IfCommit, Not|IfFence), To(InTaking), do(NoteBack), nil, "nobody has the lease any more: asks for it at once"},
+	{except(only(InHeld)), on(OnKeyGone), nil, ToStay, nil, nil, "it is not waited for any more"},
 	{except(trying), on(OnRegisterSilent), nil, ToStay, nil, nil, "asks again by itself"},
 	{only(OutWentBack), on(OnRegisterRaised), nil, To(InWaiting), do(NoteBack, NoteAsked, NoteWait), nil, "the next epoch will be above all others"},
 	{except(only(OutWentBack)), on(OnRegisterRaised), nil, ToStay, nil, nil, "noted"},

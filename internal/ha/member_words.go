@@ -47,6 +47,7 @@ const (
 	InRecording                // the application runs; the register notes who serves
 	InActive                   // serves
 	InDemoting                 // the door is closed, the application stops
+	InEnded                    // the application has stopped and the lease is given up, for the engine ends
 	OutSuperseded              // another node has served at a higher epoch
 	OutIsolated                // lost the lease while it served
 	OutAppFailed               // the application failed for too long, or did not start
@@ -58,7 +59,7 @@ const (
 
 var phaseNames = [phases]string{
 	"STARTING", "OFF", "GATE", "STANDBY", "SUSPECT", "DECIDING", "LOOKING", "FENCING", "HELD", "WAITING", "TAKING",
-	"PROMOTING", "RECORDING", "ACTIVE", "DEMOTING",
+	"PROMOTING", "RECORDING", "ACTIVE", "DEMOTING", "ENDED",
 	"superseded", "isolated", "app-failed", "yielded", "register-went-back",
 }
 
@@ -87,6 +88,7 @@ const (
 	OnModeSecondary           // a person: failover mode secondary, or Node Status Passive
 	OnBlock                   // a person or a run: nothing by itself from now on
 	OnUnblock                 // the end of that
+	OnEnd                     // the engine is told to end
 
 	OnBeatGood       // the heartbeat found the peer alive and its application well: Peer
 	OnBeatBad        // it did not; Heard and Peer if the peer's engine answered
@@ -110,6 +112,7 @@ const (
 	OnServedWritten   // the register has noted that this node serves: Epoch
 	OnServedRefused   // it has not, for the key is not this node's any more: Epoch
 	OnRegisterRaised  // the register's revision is above every known epoch: Revision, Cluster
+	OnKeyGone         // the key that was awaited is not there any more
 	OnAppUp           // the application runs and its check passes
 	OnAppStartFailed  // it did not start in time
 	OnAppStopped      // it does not run any more
@@ -135,11 +138,11 @@ const (
 )
 
 var onNames = [ons]string{
-	"boot", "ha enable", "ha disable", "mode primary", "mode secondary", "block", "unblock",
+	"boot", "ha enable", "ha disable", "mode primary", "mode secondary", "block", "unblock", "end",
 	"beat good", "beat bad", "peer asks", "peer says", "peer silent", "step down", "traffic call", "traffic decided", "majority",
 	"fenced", "fence failed",
 	"register read", "register silent", "lease granted", "lease refused", "lease unanswered", "lease renewed", "lease gone",
-	"served written", "served refused", "register raised",
+	"served written", "served refused", "register raised", "key gone",
 	"app up", "app start failed", "app stopped", "app bad", "app good",
 	"sync due", "sync asked", "sync ended", "commit asked", "commit done", "tilt",
 	"deadline", "stop late", "app failed", "renew due", "beat due", "hold over", "absent", "retry",

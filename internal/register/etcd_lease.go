@@ -298,6 +298,45 @@ func (l *Lease) Look(ctx context.Context) (seen Seen, err error) {
 	return seen, nil
 }
 
+// Await returns nil when nobody holds the lease. The error says that this cannot
+// be seen any more.
+func (l *Lease) Await(ctx context.Context) error {
+	var from int64
+	var client *clientv3.Client
+	held := false
+	err := l.ask(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		answer, err := c.Get(ctx, l.key())
+		if err != nil {
+			return err
+		}
+		held, from, client = len(answer.Kvs) > 0, answer.Header.Revision+1, c
+		return nil
+	})
+	if err != nil || !held {
+		return err
+	}
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	changes := client.Watch(ctx, l.key(), clientv3.WithRev(from), clientv3.WithFilterPut())
+	tick := time.NewTicker(etcdPulse)
+	defer tick.Stop()
+	for {
+		select {
+		case answer, open := <-changes:
+			switch err := answer.Err(); {
+			case err != nil:
+				return err
+			case !open:
+				return errors.New("the watch has ended")
+			case len(answer.Events) > 0:
+				return nil
+			}
+		case <-tick.C:
+			l.etcd.knock(ctx, client)
+		}
+	}
+}
+
 // Raise brings etcd's revision above floor, so that the next epoch is above it
 // too, and makes this etcd the one to rely on: what a person orders after etcd
 // went back.

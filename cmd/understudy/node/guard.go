@@ -77,7 +77,8 @@ func (g *guard) once(ctx context.Context, e *haengine.Engine) error {
 		select {
 		case err := <-ended:
 			return errors.Join(errors.New("it ended by itself"), err)
-		case <-ctx.Done(): // it stops the application if that still runs, for nobody renews the lease now
+		case <-ctx.Done(): // it stops the application if the engine has not, for nobody renews the lease now
+			_, _ = fmt.Fprintln(pipe, beat(e))
 			_ = pipe.Close()
 			return <-ended
 		case <-tick.C:

@@ -189,10 +189,14 @@ func (n *Node) servers() map[string]*http.Server {
 	return all
 }
 
-// Run serves until ctx ends. The error says why the engine ended by itself.
-func (n *Node) Run(ctx context.Context) error {
-	ctx, end := context.WithCancel(ctx)
+// Run serves until ctx ends, and then for as long as the engine needs to end.
+// The error says why the engine ended by itself.
+func (n *Node) Run(told context.Context) error {
+	told, stop := context.WithCancel(told)
+	defer stop()
+	ctx, end := context.WithCancel(context.WithoutCancel(told))
 	defer end()
+	context.AfterFunc(told, n.init.Stopping)
 	var running sync.WaitGroup
 	servers := n.servers()
 	for face, s := range servers {
@@ -201,7 +205,7 @@ func (n *Node) Run(ctx context.Context) error {
 		running.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				n.log.Error("a listener has ended", "at", l.Addr().String(), "error", err)
-				end()
+				stop()
 			}
 		})
 	}
@@ -209,7 +213,7 @@ func (n *Node) Run(ctx context.Context) error {
 		running.Go(func() {
 			if err := n.copier.serve(ctx, n.faces[copyFace]); err != nil {
 				n.log.Error("a listener has ended", "at", n.faces[copyFace].Addr().String(), "error", err)
-				end()
+				stop()
 			}
 		})
 	}
@@ -221,7 +225,7 @@ func (n *Node) Run(ctx context.Context) error {
 	running.Go(func() { n.safety.watch(ctx, n.engine) })
 	n.init.Ready("Node " + n.config.Name + " of " + n.config.Name + " and " + n.config.Peer.Name + ".")
 	n.log.Info("the node runs", "node", n.config.Name, "peer", n.config.Peer.Name, "pages", n.faces[statusFace].Addr().String(), "socket", n.config.Socket)
-	err := n.engine.Run(ctx)
+	err := n.engine.Run(told)
 	n.init.Stopping()
 	end()
 	for _, face := range []string{socketFace, portalFace, statusFace} {

@@ -31,6 +31,7 @@ const (
 	// faults
 	crashNode
 	killEngine
+	endEngine
 	pauseEngine
 	freezeNode
 	cutLink // arg
@@ -57,7 +58,7 @@ const (
 var moveNames = map[moveKind]string{
 	deliverLate: "what is late arrives", dropLate: "what is late is lost", bootNode: "boots", resumeEngine: "engine resumes", thawNode: "thaws",
 	healAll: "every link heals", appWell: "application is well again", finishCommit: "commit done", startFront: "front starts",
-	crashNode: "crashes", killEngine: "engine dies", pauseEngine: "engine stops (SIGSTOP)", freezeNode: "freezes", cutLink: "link cut",
+	crashNode: "crashes", killEngine: "engine dies", endEngine: "engine is told to end", pauseEngine: "engine stops (SIGSTOP)", freezeNode: "freezes", cutLink: "link cut",
 	appFails: "application fails", startFails: "next start will fail", crashFront: "front dies", registerBack: "register goes back",
 	beginCommit: "a copy begins to go live", beginOld: "an old copy wants to go live", modePrimary: "mode primary", modeSecondary: "mode secondary",
 	haDisable: "ha disable", haEnable: "ha enable", block: "blocked", unblock: "unblocked", holdFront: "front held", releaseFront: "front released", resumeFront: "traffic resumed", agentsMove: "elected by its agents",
@@ -195,6 +196,8 @@ func (s *scope) kind(w *world, k moveKind, list []move) []move {
 		switch k {
 		case crashNode:
 			can = nd.up
+		case endEngine:
+			can = can && !nd.ends
 		case appFails:
 			can = nd.live() && nd.app == runs && !nd.bad
 		case startFails:
@@ -290,6 +293,9 @@ func (x *walk) fault(m move) {
 		x.crash(m.node)
 	case killEngine:
 		x.kill(m.node)
+	case endEngine:
+		nd.ends = true
+		x.tell(m.node, ha.Event{On: ha.OnEnd})
 	case pauseEngine:
 		nd.paused = 1
 	case freezeNode:
@@ -355,6 +361,10 @@ func (x *walk) turn(n uint8) {
 			x.tell(n, ha.Event{On: ha.OnLeaseUnanswered, Attempt: nd.m.Attempt})
 		}
 		x.step(n, ha.Event{}, true)
+		if nd.awaits && x.w.reg.holder == 0 && !x.w.cut[toReg+n] && !x.w.cut[fromReg+n] {
+			nd.awaits = false
+			x.tell(n, ha.Event{On: ha.OnKeyGone})
+		}
 	}
 	x.settle()
 	switch nd.m.Phase {

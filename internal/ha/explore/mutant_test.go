@@ -177,6 +177,18 @@ var holes = []hole{
 	})},
 	{name: "a decision against an earlier reign counts", from: "this model", table: both(always(ha.IfMeant), always(ha.IfCurrent))},
 
+	{name: "the engine ends and gives up the lease before its application stops", from: "ENDED", table: at(ha.InActive, ha.OnEnd, func(r *ha.Row) {
+		if len(r.Do) > 0 {
+			r.To, r.Do = ha.To(ha.InEnded), []ha.Do{ha.DoCloseDoor, ha.DoRevoke}
+		}
+	})},
+	{name: "the engine ends while its application stops", from: "ENDED", table: both(at(ha.InActive, ha.OnEnd, func(r *ha.Row) {
+		if len(r.Do) > 0 {
+			r.End = []ha.Do{ha.DoRevoke}
+		}
+	}), entry(ha.InDemoting, ha.DoCloseDoor, ha.DoStopApp, ha.TimeStopStart))},
+	{name: "a key that is gone is taken, whatever is against it", from: "HELD", table: at(ha.InHeld, ha.OnKeyGone, func(r *ha.Row) { r.To, r.Do = ha.To(ha.InTaking), []ha.Do{ha.NoteBack} })},
+
 	// every guard, removed
 	{name: "guard removed: commit open", from: "I3", table: never(ha.IfCommit)},
 	{name: "guard removed: was Active", from: "gate", table: always(ha.IfReturning)},

@@ -17,8 +17,8 @@ import (
 // The scope of the random schedules: everything at once, and far more faults
 // than a search can go through.
 var wild = []place{
-	{"safe", ha.Safe, scope{faults: 12, kinds: []moveKind{cutLink, crashNode, killEngine, pauseEngine, appFails, startFails, beginCommit, beginOld, crashFront}, mails: everyMail, die: true, links: everyLink, front: true, orders: 3}},
-	{"safe, person", ha.Safe, scope{faults: 8, wishes: 6, kinds: []moveKind{cutLink, crashNode, killEngine, pauseEngine, appFails, modePrimary, modeSecondary, haDisable, haEnable, block, unblock, holdFront, releaseFront, resumeFront}, mails: everyMail, die: true, links: everyLink, front: true, orders: 3}},
+	{"safe", ha.Safe, scope{faults: 12, kinds: []moveKind{cutLink, crashNode, killEngine, endEngine, pauseEngine, appFails, startFails, beginCommit, beginOld, crashFront}, mails: everyMail, die: true, links: everyLink, front: true, orders: 3}},
+	{"safe, person", ha.Safe, scope{faults: 8, wishes: 6, kinds: []moveKind{cutLink, crashNode, killEngine, endEngine, pauseEngine, appFails, modePrimary, modeSecondary, haDisable, haEnable, block, unblock, holdFront, releaseFront, resumeFront}, mails: everyMail, die: true, links: everyLink, front: true, orders: 3}},
 	{"safe, freeze", ha.Safe, scope{faults: 10, kinds: []moveKind{freezeNode, cutLink, crashNode, pauseEngine}, links: everyLink, front: true, orders: 3}},
 	{"documented", ha.Documented, scope{faults: 8, kinds: []moveKind{crashNode, appFails, startFails, beginCommit, crashFront}, die: true, front: true, orders: 3}},
 }

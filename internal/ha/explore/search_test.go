@@ -306,6 +306,9 @@ func heal(x *walk) string {
 	w.front.up = true
 	for i := range w.nodes {
 		nd, n := &w.nodes[i], uint8(i)
+		if nd.ends {
+			x.kill(n)
+		}
 		for _, m := range []struct {
 			is bool
 			k  moveKind

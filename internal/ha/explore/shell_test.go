@@ -127,6 +127,9 @@ func (x *walk) step(n uint8, e ha.Event, wake bool) {
 			return
 		}
 	}
+	if nd.awaits = nd.awaits && nd.m.Phase == ha.InHeld; nd.ends && nd.m.Phase != ha.InDemoting {
+		x.kill(n)
+	}
 }
 
 // do does one act of a node.
@@ -185,6 +188,8 @@ func (x *walk) do(n uint8, a ha.MemberAct) {
 		x.request(n, mailTake, a)
 	case ha.DoRenew:
 		x.request(n, mailRenew, a)
+	case ha.DoAwaitKey:
+		nd.awaits = nd.m.Phase == ha.InHeld
 	case ha.DoRevoke, ha.DoRevokeThat:
 		x.request(n, mailRevoke, a)
 	case ha.DoRecordServed:
@@ -439,6 +444,7 @@ func (x *walk) crash(n uint8) {
 func (x *walk) kill(n uint8) {
 	nd := &x.w.nodes[n]
 	nd.m, nd.up, nd.paused, nd.door, nd.failed, nd.decide, nd.waits, nd.later, nd.asked = ha.Member{}, false, 0, false, 0, 0, false, 0, false
+	nd.awaits, nd.ends = false, false
 	if nd.app != stopped && !x.mutant.unbound {
 		nd.app = stopping
 	}

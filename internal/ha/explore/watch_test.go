@@ -113,7 +113,8 @@ func (x *walk) count(n uint8, e ha.Event) {
 func (x *walk) judge(n uint8, before ha.Member, e ha.Event) {
 	nd := &x.w.nodes[n]
 	m := &nd.m
-	if m.Phase == ha.InDeciding && before.Phase != ha.InDeciding &&
+	again := before.Phase == ha.InHeld && (m.Phase == ha.InTaking || m.Phase == ha.InFencing)
+	if (m.Phase == ha.InDeciding && before.Phase != ha.InDeciding || again) &&
 		int(nd.failed) < x.mc[n].Failures && e.On != ha.OnTrafficDecided && !(e.On == ha.OnPeerSays && e.Peer.Yielded) {
 		x.fail("I7", "%s decides after %d failed heartbeats", names[n], nd.failed)
 	}
@@ -150,7 +151,7 @@ func (x *walk) byItself(n uint8, before ha.Member, e ha.Event) {
 	switch {
 	case before.Blocked && (begins && before.Phase != ha.InGate && before.Phase != ha.InStarting && before.Phase != ha.InTaking && before.Phase != ha.InWaiting || pressed):
 		x.fail("blocked", "%s moves from %v to %v while automation is blocked", names[n], before.Phase, m.Phase)
-	case begins && nd.told && nd.stood && nd.disk.Served >= x.w.nodes[1-n].disk.Served && before.Phase == ha.InDeciding:
+	case begins && nd.told && nd.stood && nd.disk.Served >= x.w.nodes[1-n].disk.Served && (before.Phase == ha.InDeciding || before.Phase == ha.InHeld):
 		x.fail("told", "%s promotes itself before its peer may, though a person said mode secondary", names[n])
 	case pressed && x.w.front.held && !x.w.front.before:
 		x.fail("hold", "%s steps down for a front that is held", names[n])

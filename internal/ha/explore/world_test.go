@@ -46,6 +46,8 @@ type node struct {
 	stood  bool  // the peer answered the last heartbeat and stood by
 	asked  bool  // a person said mode primary, and no front has left it since
 	waits  bool  // the register has not answered its request for the lease
+	awaits bool  // it watches the key
+	ends   bool  // its engine is told to end
 	later  uint8 // a command that waits for the phase to change, as On + 1
 	stale  bool  // the other has served since it did, and no person has spoken
 }

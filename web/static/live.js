@@ -8,8 +8,8 @@
 (() => {
   const url = document.currentScript.dataset.live;
   const band = document.getElementById("stale");
-  const silent = 25000, aiming = 1500;
-  let heard = Date.now(), lost = null, asked = false, busy = false, source = null;
+  const silent = 25000, aiming = 1500, telling = 60000, opened = Date.now();
+  let heard = opened, lost = null, asked = false, busy = false, source = null;
 
   const clock = (t) => new Date(t).toISOString().slice(11, 19) + " UTC";
 
@@ -97,11 +97,11 @@
   }
 
   // drop takes away what stands from one node up to another, but not what was
-  // just done, which stays to be read, nor what somebody has begun to fill in.
+  // just done, which stays to be read for a minute, nor what somebody has begun to fill in.
   function drop(from, to) {
     while (from !== to) {
       const next = from.nextSibling;
-      if (!(from.classList?.contains("told") || begun(from))) from.remove();
+      if (!(from.classList?.contains("told") && Date.now() - opened < telling || begun(from))) from.remove();
       from = next;
     }
     return to;

@@ -42,11 +42,7 @@ func (s *session) node(ctx context.Context, file string) error {
 	var faulty *engine.Faulty
 	switch {
 	case errors.As(err, &faulty):
-		for _, r := range faulty.Remarks {
-			fmt.Fprint(s.err, r.Show())
-		}
-		fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faulty.Remarks))
-		return quiet(exitConfig)
+		return s.notStarted(file, faulty.Remarks)
 	case err != nil:
 		return started("understudy: the node did not start", file, err, readNode)
 	}

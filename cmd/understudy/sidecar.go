@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/cmd/understudy/sidecar"
+	"github.com/understudy-ha/understudy/internal/config"
 )
 
 const readSidecar = "docs/reference/sidecar.md"
@@ -53,16 +54,21 @@ func (s *session) sidecar(ctx context.Context, file string, start func(context.C
 	var faulty *sidecar.Faulty
 	switch {
 	case errors.As(err, &faulty):
-		for _, r := range faulty.Remarks {
-			fmt.Fprint(s.err, r.Show())
-		}
-		fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faulty.Remarks))
-		return quiet(exitConfig)
+		return s.notStarted(file, faulty.Remarks)
 	case err != nil:
 		return started("understudy: the sidecar did not start", file, err, readSidecar)
 	}
 	running.Run(ctx, hup)
 	return nil
+}
+
+// notStarted shows every fault of a configuration file with which nothing starts.
+func (s *session) notStarted(file string, faults []config.Remark) error {
+	for _, r := range faults {
+		fmt.Fprint(s.err, r.Show())
+	}
+	fmt.Fprintf(s.err, "%s: faults: %d; nothing was started\n", file, len(faults))
+	return quiet(exitConfig)
 }
 
 // logger gives the log of a process that stays: text for a person, JSON for

@@ -79,18 +79,28 @@ func (c MailConfig) Check() error {
 	if c.User != "" && c.PasswordFile == "" {
 		faults = append(faults, errors.New("user has no password: password_file is missing"))
 	}
-	for _, f := range []struct{ key, path string }{{"password_file", c.PasswordFile}, {"tls_ca", c.TLSCA}} {
-		if f.path == "" {
-			continue
-		}
-		if _, err := os.Stat(f.path); err != nil {
-			faults = append(faults, fmt.Errorf("%s cannot be used: %w", f.key, err))
-		}
-	}
-	if c.Timeout < 0 {
-		faults = append(faults, fmt.Errorf("timeout %s must not be negative", c.Timeout))
-	}
+	faults = append(faults, unusable("password_file", c.PasswordFile), unusable("tls_ca", c.TLSCA), negative(c.Timeout))
 	return errors.Join(faults...)
+}
+
+// unusable says that a file which a key names cannot be used, nil if it can or
+// none is named.
+func unusable(key, path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s cannot be used: %w", key, err)
+	}
+	return nil
+}
+
+// negative says that a timeout is, nil if it is not.
+func negative(timeout time.Duration) error {
+	if timeout < 0 {
+		return fmt.Errorf("timeout %s must not be negative", timeout)
+	}
+	return nil
 }
 
 // address gives the server's host and port.

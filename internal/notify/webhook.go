@@ -35,17 +35,7 @@ func (c WebhookConfig) Check() error {
 	if err := checkURL(c.URL); err != nil {
 		faults = append(faults, err)
 	}
-	for _, f := range []struct{ key, path string }{{"secret_file", c.SecretFile}, {"tls_ca", c.TLSCA}} {
-		if f.path == "" {
-			continue
-		}
-		if _, err := os.Stat(f.path); err != nil {
-			faults = append(faults, fmt.Errorf("%s cannot be used: %w", f.key, err))
-		}
-	}
-	if c.Timeout < 0 {
-		faults = append(faults, fmt.Errorf("timeout %s must not be negative", c.Timeout))
-	}
+	faults = append(faults, unusable("secret_file", c.SecretFile), unusable("tls_ca", c.TLSCA), negative(c.Timeout))
 	return errors.Join(faults...)
 }
 

@@ -238,14 +238,10 @@ func (e *Etcd) key(kind string, parts ...string) string {
 func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Client) error) (err error) {
 	began := time.Now()
 	defer func() { e.config.Metrics.called(began, err) }()
-	select {
-	case <-e.looked:
-	case <-ctx.Done():
-		return ctx.Err()
+	client, down, err := e.reach(ctx)
+	if err != nil {
+		return err
 	}
-	e.mu.Lock()
-	client, down := e.client, e.down
-	e.mu.Unlock()
 	if down != nil {
 		return &unreached{down}
 	}
@@ -255,9 +251,7 @@ func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Cli
 	}
 	switch {
 	case err == nil:
-		e.mu.Lock()
-		e.answered = time.Now()
-		e.mu.Unlock()
+		e.answers()
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -267,18 +261,34 @@ func (e *Etcd) call(ctx context.Context, ask func(context.Context, *clientv3.Cli
 	return &unreached{err}
 }
 
+// reach gives the client, once etcd has been looked for, and why it cannot be
+// reached as far as is known.
+func (e *Etcd) reach(ctx context.Context) (client *clientv3.Client, down, err error) {
+	select {
+	case <-e.looked:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.client, e.down, nil
+}
+
+// answers notes that etcd has answered now.
+func (e *Etcd) answers() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answered = time.Now()
+}
+
 // insist is call for what cannot wait until etcd is known to be there again: it
 // asks one member after another, and takes one that has no leader for one that
 // is gone.
 func (e *Etcd) insist(ctx context.Context, ask func(context.Context, *clientv3.Client) error) error {
-	select {
-	case <-e.looked:
-	case <-ctx.Done():
-		return ctx.Err()
+	client, down, err := e.reach(ctx)
+	if err != nil {
+		return err
 	}
-	e.mu.Lock()
-	client, down := e.client, e.down
-	e.mu.Unlock()
 	if client == nil || errors.As(down, new(*unfit)) {
 		return &unreached{down}
 	}
@@ -288,9 +298,7 @@ func (e *Etcd) insist(ctx context.Context, ask func(context.Context, *clientv3.C
 		err := try(limited, client, etcdTry, ask)
 		switch {
 		case err == nil:
-			e.mu.Lock()
-			e.answered = time.Now()
-			e.mu.Unlock()
+			e.answers()
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -173,7 +173,9 @@ func keepFile(root *os.Root, from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	if _, err = io.Copy(out, in); err == nil {
+		err = giveAttributes(in, out)
+	}
 	return errors.Join(err, out.Sync(), out.Close(), root.Chtimes(to, time.Time{}, info.ModTime()))
 }
 

@@ -60,8 +60,8 @@ func exportFolder(ctx context.Context, t *tar.Writer, d Diverged) error {
 	})
 }
 
-// exportOne writes one file, folder or link. Its owner is a number: names of
-// users belong to a machine.
+// exportOne writes one file, folder or link, with attributes and access lists.
+// Owners are numbers: names of users belong to a machine.
 func exportOne(t *tar.Writer, root *os.Root, at, name string, e fs.DirEntry) error {
 	info, err := e.Info()
 	if err != nil {
@@ -82,17 +82,32 @@ func exportOne(t *tar.Writer, root *os.Root, at, name string, e fs.DirEntry) err
 	if info.IsDir() {
 		h.Name += "/"
 	}
-	if err := t.WriteHeader(h); err != nil {
-		return fmt.Errorf("%s: %w", quoted(at), err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil
+	if !info.Mode().IsRegular() { // only files bring theirs: folders were made for the archive
+		return orAt(at, t.WriteHeader(h))
 	}
 	f, err := root.Open(at)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	attributes, err := attributesOf(f)
+	if err == nil {
+		h.PAXRecords, err = paxOf(attributes)
+	}
+	if err == nil {
+		err = t.WriteHeader(h)
+	}
+	if err != nil {
+		return orAt(at, err)
+	}
 	_, err = io.CopyN(t, f, info.Size())
 	return errors.Join(err)
+}
+
+// orAt adds to an error at which file it was.
+func orAt(at string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", quoted(at), err)
+	}
+	return nil
 }

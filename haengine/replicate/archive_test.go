@@ -7,11 +7,14 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // back is the pair after a failover: core2 serves at a higher epoch, core1 has
@@ -130,6 +133,78 @@ func TestWhatOnlyTheReturnedNodeHasIsKeptBeforeItIsReplaced(t *testing.T) {
 	}
 	if len(b.replica(t).State().Archives) != 0 {
 		t.Error("it is still listed")
+	}
+}
+
+// The tar file brings attributes and access lists; GNU tar restores them.
+func TestAnExportedArchiveHasAttributesAndAccessLists(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	put(t, d.source.tree, map[string]string{"a": "1"})
+	d.sync(t, Success)
+	put(t, d.source.tree, map[string]string{"mine": "1"})
+	mine := filepath.Join(d.source.tree, "mine")
+	must(t, unix.Setxattr(mine, "user.colour", []byte("red\x00blue"), 0))
+	must(t, unix.Setxattr(mine, acls[0], accessList, 0))
+	b := d.back(t)
+	r := b.sync(t, Success, from2)
+	file, to := filepath.Join(t.TempDir(), "kept.tar"), t.TempDir()
+	out, err := os.Create(file)
+	must(t, err)
+	must(t, errors.Join(b.replica(t).ExportArchive(t.Context(), r.Generation, out), out.Close()))
+	said, err := exec.Command("tar", "--xattrs", "--acls", "-C", to, "-xf", file).CombinedOutput()
+	if err != nil || len(said) > 0 {
+		t.Fatalf("tar: %v: %s", err, said)
+	}
+	value := make([]byte, 100)
+	for name, want := range map[string]string{"user.colour": "red\x00blue", acls[0]: string(accessList)} {
+		n, err := unix.Getxattr(filepath.Join(to, "files/mine"), name, value)
+		if err != nil || string(value[:n]) != want {
+			t.Errorf("%s is %q, %v", name, value[:max(n, 0)], err)
+		}
+	}
+}
+
+func TestAnAccessListIsWrittenAsText(t *testing.T) {
+	t.Parallel()
+	if got, err := listText(accessList); err != nil || got != "user::rw-,user:1:r--,group::r--,mask::r--,other::r--" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, bad := range []string{"", "\x02\x00\x00\x00\x01", "\x01\x00\x00\x00", "\x02\x00\x00\x00\x03\x00\x07\x00\x00\x00\x00\x00"} {
+		if got, err := listText([]byte(bad)); err == nil {
+			t.Errorf("%q is %q", bad, got)
+		}
+	}
+}
+
+// A file that must not be linked, here as one to which is only added, is copied
+// with all that belongs to it.
+func TestWhatCannotBeLinkedIsKeptAsACopy(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes such a file")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"from": "1"})
+	in, err := os.Open(filepath.Join(dir, "from"))
+	must(t, err)
+	defer in.Close()
+	must(t, unix.Fsetxattr(int(in.Fd()), "user.colour", []byte("red"), 0))
+	const appendOnly = 0x20
+	must(t, unix.IoctlSetPointerInt(int(in.Fd()), unix.FS_IOC_SETFLAGS, appendOnly))
+	defer func() { must(t, unix.IoctlSetPointerInt(int(in.Fd()), unix.FS_IOC_SETFLAGS, 0)) }()
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	defer root.Close()
+	if err := root.Link("from", "link"); !errors.Is(err, unix.EPERM) {
+		t.Fatalf("it can be linked: %v", err)
+	}
+	must(t, keepFile(root, "from", "kept/to"))
+	out, err := root.Open("kept/to")
+	must(t, err)
+	defer out.Close()
+	if got, err := attributesOf(out); err != nil || got["user.colour"] != "red" || has(t, filepath.Join(dir, "kept/to")) != "1" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

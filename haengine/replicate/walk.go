@@ -199,6 +199,10 @@ func (w *walk) several(path string, inode uint64) uint64 {
 // other namespaces than these and user belong to a machine.
 var acls = []string{"system.posix_acl_access", "system.posix_acl_default"}
 
+func travels(attribute string) bool {
+	return strings.HasPrefix(attribute, "user.") || slices.Contains(acls, attribute)
+}
+
 // attributes names the extended attributes of a file or folder.
 func (w *walk) attributes(path string) (uint64, error) {
 	at := w.at(path)
@@ -215,7 +219,7 @@ func (w *walk) attributes(path string) (uint64, error) {
 	}
 	var names []string
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(w.names[:n]), "\x00"), "\x00") {
-		if strings.HasPrefix(name, "user.") || slices.Contains(acls, name) {
+		if travels(name) {
 			names = append(names, name)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,15 +68,17 @@ func (b *bench) growOf(ctx context.Context, total int) error {
 	return nil
 }
 
-// change writes a share of the files anew.
+// change writes a share of the files anew, each time with a time of its own: rsync
+// -a does not see a file that keeps its size and changes within the same second.
 func (p *copyPair) change(files, percent, seed int) error {
 	text := make([]byte, grownFile<<10)
 	for i := range files * percent / 100 {
 		for j := range text {
 			text[j] = byte((j*j+j*i)>>5 + seed*31 + j/97)
 		}
-		at := i * 97 % files
-		if err := os.WriteFile(filepath.Join(p.from, fmt.Sprint(at/100), fmt.Sprint(at)), text, 0o644); err != nil { // #nosec G306
+		at := filepath.Join(p.from, fmt.Sprint(i*97%files/100), fmt.Sprint(i*97%files))
+		changed := time.Now().Add(-time.Duration(seed) * time.Minute)
+		if err := errors.Join(os.WriteFile(at, text, 0o644), os.Chtimes(at, changed, changed)); err != nil { // #nosec G306
 			return err
 		}
 	}

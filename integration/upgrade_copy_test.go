@@ -3,12 +3,68 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/understudy-ha/understudy/upgrade"
 )
+
+// TestStoryARepairPairsAnewWithoutAHand takes the trust of two engines apart, and
+// they pair again by themselves: nobody is asked but before the outage.
+func TestStoryARepairPairsAnewWithoutAHand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.trust, s.data = true, "data_sync: true"
+	for _, m := range []*member{s.core1, s.core2} {
+		m.copies(t)
+		m.put(map[string]string{"node.conf": m.name, "devices/0": "zero"})
+	}
+	s.begin()
+	s.configure("repair")
+	trusted := func(m *member) []string {
+		run, err := m.client.Run(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, h := range run.Hosts {
+			names = append(names, h.Name)
+		}
+		return names
+	}
+	file, _ := s.plan("upgrade")
+	said := s.must(12, "apply", file)
+	if !strings.Contains(said, "The outage begins") {
+		t.Errorf("at the gate:\n%s", said)
+	}
+	for _, m := range []*member{s.core1, s.core2} {
+		if names := trusted(m); len(names) > 0 {
+			t.Errorf("in the middle %s trusts %v", m.name, names)
+		}
+	}
+	s.core1.put(map[string]string{"devices/1": "written while they do not trust one another"})
+	s.must(0, "approve", "--reason", "the window is open")
+	s.expectWhole("2.0", "core1")
+	if a, b := trusted(s.core1), trusted(s.core2); !slices.Equal(a, []string{"core2"}) || !slices.Equal(b, []string{"core1"}) {
+		t.Errorf("core1 trusts %v and core2 %v", a, b)
+	}
+	for _, m := range []*member{s.core1, s.core2} {
+		if said := m.trusts("", "", "test"); !strings.Contains(said, "Test was successful") {
+			t.Errorf("%s: %s", m.name, said)
+		}
+	}
+	s.core2.expect(map[string]string{"devices/1": "written while they do not trust one another", "node.conf": "core2"})
+	for _, e := range s.journal() {
+		if e.Fact("result") == "by_hand" || e.What == upgrade.Waits && e.Step != "UpgradePrimary/Upgrade" {
+			t.Errorf("a person was asked: %s %s %v", e.What, e.Step, e.Facts)
+		}
+	}
+}
 
 // TestStoryAnUpgradeAndASwitchoverCopyRealData has a pair whose files are
 // replicated, and a second node that is steered over TLS by an admin's key.

@@ -59,6 +59,7 @@ story: ## the stories of integration/: real binaries, real servers
 bench: build ## speed, beside the peers in one run of 15 minutes; ARGS="-short crash hang" for less
 	tools/deps.sh --for bench
 	$(GO) run ./integration/bench -runs $(COUNT) $(ARGS)
+	UNDERSTUDY_FIGURES=1 CGO_ENABLED=0 $(GO) test -trimpath -count=1 -v -run '^TestFigureOf' ./integration # of upgrade runs and switchovers
 
 fuzz: ## every fuzz target for FUZZTIME
 	@{ grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . || echo "there is no fuzz target" >&2; } | while IFS=: read -r file func; do \

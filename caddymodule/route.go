@@ -38,8 +38,8 @@ func (c *choice) calm() bool {
 	return c.queue == ha.QueueNone && c.serving != nil && !c.hopeless && c.serving.knock.Load() == nil
 }
 
-// starting gives what ends when the serving node, which has just been chosen
-// and refuses, may be tried again; nil if it need not be waited for.
+// starting gives what ends when the serving node, which refuses, may be tried
+// again; nil if it need not be waited for.
 func (c *choice) starting() chan struct{} {
 	if c.serving != nil && !c.hopeless {
 		if k := c.serving.knock.Load(); k != nil {
@@ -49,9 +49,10 @@ func (c *choice) starting() chan struct{} {
 	return nil
 }
 
-// why is the reason for which a request is turned away.
+// why is the reason for which a request is turned away: the rule's, but where
+// that has nothing against the node, or has just chosen it, that it refuses.
 func (c *choice) why() ha.Reason {
-	if c.starting() != nil {
+	if c.starting() != nil && (c.reason == ha.Serving || c.serving.young.Load()) {
 		return ha.Starting
 	}
 	return c.reason

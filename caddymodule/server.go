@@ -18,8 +18,7 @@ var errFenced = errors.New("the node does not serve any more")
 // refuses.
 var errStarting = errors.New("the node has just been chosen and takes no connections yet")
 
-// startWait is the pause between two dials of a node that has just been
-// chosen and still refuses connections.
+// startWait is the pause between two dials of a node that refuses connections.
 const startWait = 50 * time.Millisecond
 
 // server is the serving node as long as it serves: its connections and what
@@ -84,7 +83,8 @@ type dialer func(ctx context.Context) (net.Conn, error)
 
 // dial makes a connection with dial and keeps track of it. It fails with
 // errFenced if the node is fenced before the connection stands, and with
-// errStarting if it has just been chosen and refuses: it is knocked at then.
+// errStarting if it has just been chosen and refuses. A node that refuses is
+// knocked at.
 func (s *server) dial(ctx context.Context, dial dialer) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -99,17 +99,20 @@ func (s *server) dial(ctx context.Context, dial dialer) (net.Conn, error) {
 	case err == nil:
 		s.young.Store(false)
 		return s.track(conn)
-	case s.young.Load() && refused(err):
+	case refused(err):
 		if k := (&knock{make(chan struct{})}); s.knock.CompareAndSwap(nil, k) {
 			go s.knocking(context.WithoutCancel(ctx), k, dial)
 		}
-		return nil, errStarting
+		if s.young.Load() { // it cannot be expected to listen yet: no evidence against it
+			return nil, errStarting
+		}
 	}
 	return nil, err
 }
 
-// knock is the time in which a young node that refuses is tried by us again
-// and again, so that requests can wait where waiting is bounded.
+// knock is the time in which a node that refuses is tried by us again and
+// again, so that requests can wait where waiting is bounded: it has just been
+// chosen, its application is started anew, or its door is closed for a moment.
 type knock struct{ over chan struct{} } // closed when requests may try for themselves
 
 // knocking tries the node again until it takes a connection, or serves no more,

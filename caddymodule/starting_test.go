@@ -85,6 +85,9 @@ func TestRequestsWaitForANewNodeThatRefusesWhereWaitingIsBounded(t *testing.T) {
 		if _, err := r.choice.Load().serving.dial(t.Context(), node.dial); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("a node that had accepted refuses: %v, want evidence", err)
 		}
+		if r.choice.Load().calm() {
+			t.Error("requests would use up their tries at a node that refuses for a moment")
+		}
 	})
 }
 

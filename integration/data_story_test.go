@@ -205,14 +205,12 @@ func (m *member) reachable() (home string, sshd *process) {
 	return home, sshd
 }
 
-// TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase is step 5 of the EPMM
-// guide on all three kinds at once: synchronised while the application writes,
-// the Primary dies under that load, the Secondary serves and is written to, and
-// the way back brings every device along.
-func TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase(t *testing.T) {
-	t.Parallel()
-	data := newDatabases(t)
-	core1, core2 := newMembers(t)
+// startDatabases runs a pair that copies three databases; core1 is Active, and
+// only it has any.
+func startDatabases(t *testing.T) (data [2]*databases, core1, core2 *member) {
+	t.Helper()
+	data = newDatabases(t)
+	core1, core2 = newMembers(t)
 	core1.copiesDatabases(data[0])
 	core2.copiesDatabases(data[1])
 	data[0].make()
@@ -225,7 +223,98 @@ func TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase(t *testing.T) {
 	core2.say(0, "ha", "enable", "--mode", "secondary")
 	core1.await(ha.Active)
 	core2.await(ha.Standby)
+	return data, core1, core2
+}
 
+// grows waits until every database is written to.
+func (d *databases) grows() {
+	d.t.Helper()
+	before := d.counts()
+	if !within(time.Minute, func() bool {
+		now := d.counts()
+		return now[0][0] > before[0][0] && now[1][0] > before[1][0] && now[2][0] > before[2][0]
+	}) {
+		d.t.Fatalf("not all are written to: %v, and before %v", d.counts(), before)
+	}
+}
+
+// TestStoryTheWayBackByHandAndByCommandLosesNoDevice is the way back after a
+// failover by single commands, with an application that goes on writing until it is
+// stopped; and then a planned swap and `failover failback`.
+func TestStoryTheWayBackByHandAndByCommandLosesNoDevice(t *testing.T) {
+	t.Parallel()
+	data, core1, core2 := startDatabases(t)
+	same := func(when string) {
+		t.Helper()
+		if one, two := data[0].counts(), data[1].counts(); one != two {
+			t.Errorf("%s: devices and log on core1 are %v, and %v on core2", when, one, two)
+		}
+	}
+	core2.say(0, "sync", "core1")
+	stop := data[0].write()
+	data[0].grows()
+	core1.die()
+	stop()
+	core2.await(ha.Active)
+	core1.start()
+	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
+
+	// By hand: sync while core2 serves, then once more when nobody does; without the
+	// pause core1 would be Active as soon as core2 stands by.
+	stop = data[1].write()
+	core1.say(0, "mode", "secondary")
+	core1.await(ha.Standby)
+	core1.say(0, "sync", "core2")
+	data[1].grows()
+	core1.say(0, "pause")
+	stop()
+	core2.say(0, "mode", "secondary")
+	core2.await(ha.Standby)
+	core1.awaits("held", func(d nodeapi.Status) bool { return d.Phase == ha.InHeld })
+	core1.say(0, "sync", "core2")
+	same("before core1 is Active")
+	core1.say(0, "mode", "primary", "--yes")
+	core1.await(ha.Active)
+	core1.say(0, "unpause")
+	stop = data[0].write()
+	data[0].grows()
+	stop()
+	core2.say(0, "sync", "core1")
+	same("after the way back by hand")
+
+	// By command: over with what core1 has, and back with what core2 has.
+	for i, step := range []struct {
+		active, next *member
+		at           int
+		line         []string
+	}{
+		{core1, core2, 0, []string{"swap", "--reason", "new disks in core1"}},
+		{core2, core1, 1, []string{"failback"}},
+	} {
+		stop := data[step.at].write()
+		data[step.at].grows()
+		stop()
+		if said := step.next.say(0, step.line...); !strings.Contains(said, "all that "+step.active.name+" has is here") {
+			t.Errorf("%v said:\n%s", step.line, said)
+		}
+		step.next.await(ha.Active)
+		same(fmt.Sprintf("after %s, %d", step.line[0], i))
+	}
+	if kept := must(core1.client.Archives(t.Context())); len(kept) != 1 {
+		t.Errorf("core1 keeps %d archives, and only the failover has left what only it had", len(kept))
+	}
+	if kept := must(core2.client.Archives(t.Context())); len(kept) != 0 {
+		t.Errorf("core2 keeps %s, and had nothing of its own", asJSON(kept))
+	}
+}
+
+// TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase is step 5 of the EPMM
+// guide on all three kinds at once: synchronised while the application writes,
+// the Primary dies under that load, the Secondary serves and is written to, and
+// the way back brings every device along.
+func TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase(t *testing.T) {
+	t.Parallel()
+	data, core1, core2 := startDatabases(t)
 	stop := data[0].write()
 	core2.say(0, "sync", "core1")
 	first := data[0].counts()
@@ -276,14 +365,7 @@ func TestStoryTheDeviceCountIsExactlyTheSameOnEveryDatabase(t *testing.T) {
 	}
 	core1.say(0, "mode", "primary", "--yes")
 	core1.await(ha.Active)
-	before := data[0].counts()
 	stop = data[0].write()
-	more := within(time.Minute, func() bool {
-		now := data[0].counts()
-		return now[0][0] > before[0][0] && now[1][0] > before[1][0] && now[2][0] > before[2][0]
-	})
+	data[0].grows()
 	stop()
-	if !more {
-		t.Errorf("the databases that came back are not all written to: %v, and before %v", data[0].counts(), before)
-	}
 }

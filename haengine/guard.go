@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/internal/ha"
+	"github.com/understudy-ha/understudy/internal/notify"
 )
 
 // Guards says whether the application is this engine's to stop, should it die,
@@ -17,6 +18,20 @@ func (e *Engine) Guards() (yes bool, stop time.Duration) {
 	s := e.now.Load()
 	untouched := s.Broken != "" && s.Member.Phase == ha.InStarting
 	return s.Member.Enabled && !untouched && s.Member.Phase != ha.InEnded, s.Settings.StopTimeout
+}
+
+// Unguarded has people told that nobody would have stopped the application, for
+// a moment, if this engine had died: its supervisor was gone.
+func (e *Engine) Unguarded(ctx context.Context, why string) {
+	_, _ = e.run(ctx, func() Outcome {
+		e.note("the supervisor of the application is gone, another one starts: " + why)
+		e.post(notify.Message{
+			Event: eventGuard, Severity: notify.Warning,
+			Text: e.Name + ": the process that stops the application if the engine dies is gone: " + why + ". Another one has been started",
+			Do:   "If this happens again, see what ends or stops processes on this machine",
+		}, e.settings.NotifyFailure)
+		return Outcome{}
+	})
 }
 
 // Changes gives a channel that receives when the Snapshot is another one, until

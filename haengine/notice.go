@@ -27,6 +27,7 @@ const (
 	eventStays   = ha.Reason("stays-standby")
 	eventWell    = ha.Reason("peer-well")
 	eventStart   = ha.Reason("start-failed")
+	eventGuard   = ha.Reason("supervisor-gone")
 	eventNotice  = ha.Reason("notice")
 	eventSynced  = ha.Reason("sync-completed")
 	eventNoSync  = ha.Reason("sync-failed")

@@ -257,6 +257,7 @@ func faults() []fault {
 		}, moves},
 		{"its engine hangs", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGSTOP); return nothing }, moves},
 		{"its engine is told to end", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGTERM); return nothing }, moves},
+		{"its supervisor hangs", func(_ *strong, a, _ *member) func() { a.signalGuards(syscall.SIGSTOP); return nothing }, stays},
 		{"the nodes lose sight of one another", func(s *strong, a, o *member) func() {
 			s.cut(a.inside, o.inside)
 			return func() { s.mend(a.inside, o.inside) }
@@ -445,7 +446,7 @@ func TestStoryTwoAreNeverActiveInProfileSafe(t *testing.T) {
 	f := s.front()
 	all := faults()
 	if !soak() {
-		all = all[:4]
+		all = all[:5]
 	}
 	for i, one := range all {
 		active, other := s.calm()
@@ -461,6 +462,9 @@ func TestStoryTwoAreNeverActiveInProfileSafe(t *testing.T) {
 			}
 		case stays:
 			active.expectStay(ha.Active, 10*time.Second)
+			if one.name == "its supervisor hangs" && !strings.Contains(active.journal(), "another one starts: it hangs and was killed") {
+				t.Errorf("%s: nobody has noticed", one.name)
+			}
 		case stops:
 			active.await(ha.NotAvailable)
 			t.Logf("%s: %s stopped after %v", one.name, active.name, time.Since(began).Round(10*time.Millisecond))

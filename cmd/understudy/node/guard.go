@@ -21,7 +21,7 @@ import (
 // guard is the engine's own supervisor, where no service manager does its work:
 // a process beside it that stops the application if the engine dies or hangs.
 // The engine tells it that it is well, over a pipe, and whether the application
-// may run.
+// may run; it answers over another one. One that does not is replaced.
 type guard struct {
 	config *config.NodeFile
 	log    *slog.Logger
@@ -32,12 +32,13 @@ const GuardCommand = "node-guard"
 
 func newGuard(c *config.NodeFile, log *slog.Logger) *guard { return &guard{c, log} }
 
-// run keeps a supervisor beside the engine until ctx ends. One that ends is
-// replaced at once.
+// run keeps a supervisor beside the engine until ctx ends. One that ends or
+// hangs is replaced at once.
 func (g *guard) run(ctx context.Context, e *haengine.Engine) {
 	for ctx.Err() == nil {
 		if err := g.once(ctx, e); err != nil && ctx.Err() == nil {
-			g.log.Error("the supervisor of the application has ended; another one starts", "error", err)
+			g.log.Error("the supervisor of the application is gone; another one starts", "error", err)
+			e.Unguarded(ctx, err.Error())
 			select {
 			case <-ctx.Done():
 			case <-time.After(100 * time.Millisecond):
@@ -45,6 +46,12 @@ func (g *guard) run(ctx context.Context, e *haengine.Engine) {
 		}
 	}
 }
+
+// beats is how many beats a watchdog's time has.
+const beats = 5
+
+// errHangs is the error of a supervisor that does not answer.
+var errHangs = errors.New("it hangs and was killed")
 
 func (g *guard) once(ctx context.Context, e *haengine.Engine) error {
 	self, err := os.Executable()
@@ -58,17 +65,28 @@ func (g *guard) once(ctx context.Context, e *haengine.Engine) error {
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	answers, theirs, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer answers.Close()
+	cmd.ExtraFiles = []*os.File{theirs}
+	err = cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	tick := time.NewTicker(g.config.Etcd.Watchdog / 5)
+	answered := make(chan struct{}, 1)
+	go hearken(answers, answered)
+	tick := time.NewTicker(g.config.Etcd.Watchdog / beats)
 	defer tick.Stop()
 	changed, leave := e.Changes()
 	defer leave()
-	for {
+	for owed, told := 0, false; ; {
 		if e.Alive() {
+			told = true
 			if _, err := fmt.Fprintln(pipe, beat(e)); err != nil {
 				_ = pipe.Close()
 				return errors.Join(err, <-ended)
@@ -81,8 +99,28 @@ func (g *guard) once(ctx context.Context, e *haengine.Engine) error {
 			_, _ = fmt.Fprintln(pipe, beat(e))
 			_ = pipe.Close()
 			return <-ended
-		case <-tick.C:
+		case <-answered:
+			owed, told = 0, false
+		case <-tick.C: // counted, not timed: a machine that stood still owes one
+			if told {
+				owed++
+			}
+			if owed > beats {
+				_ = cmd.Process.Kill()
+				<-ended
+				return errHangs
+			}
 		case <-changed:
+		}
+	}
+}
+
+// hearken notes what a supervisor answers until it ends.
+func hearken(answers io.Reader, answered chan<- struct{}) {
+	for lines := bufio.NewScanner(answers); lines.Scan(); {
+		select {
+		case answered <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -94,9 +132,16 @@ func beat(e *haengine.Engine) string {
 	return fmt.Sprintf("%t %d", runs, stop.Milliseconds())
 }
 
-// Guard is the supervisor's process: it reads what the engine tells, and stops
-// the application when that ends or falls silent for longer than the watchdog.
+// answerFile is where the supervisor's process answers. Not its standard output:
+// a process that writes there when nobody reads any more is ended.
+const answerFile = 3
+
+// Guard is the supervisor's process: it reads and answers what the engine tells,
+// and stops the application when that ends or falls silent for longer than the
+// watchdog.
 func Guard(file string, in io.Reader, log *slog.Logger) error {
+	syscall.CloseOnExec(answerFile)
+	answers := os.NewFile(answerFile, "answers")
 	c, d, err := config.ReadNode(file)
 	if err != nil {
 		return err
@@ -128,6 +173,7 @@ func Guard(file string, in io.Reader, log *slog.Logger) error {
 			}
 			runs, stop = may == "true", time.Duration(n)*time.Millisecond
 			silent.Reset(c.Etcd.Watchdog)
+			_, _ = fmt.Fprintln(answers, "well") // whether anybody reads it is the engine's business
 		case <-silent.C:
 			if os.Getppid() == engine { // it is ours as long as it is our parent
 				_ = syscall.Kill(engine, syscall.SIGKILL)

@@ -87,7 +87,7 @@ func (e *Engine) doings() [ha.NoteEnabled]func(task) {
 		ha.DoCloseDoor:     func(task) { e.publish(); e.Door.Close() },
 		ha.DoBeat:          func(task) { e.beat() },
 		ha.DoAskPeer:       func(task) { e.askPeer() },
-		ha.DoLookPeer:      func(task) { e.ask(e.Peer.Look, e.answer) },
+		ha.DoLookPeer:      func(task) { e.beside(e.Peer.Look, e.answer) },
 		ha.DoAskFronts:     func(task) { e.askFronts() },
 		ha.DoAskStepDown:   e.askStepDown,
 		ha.DoPassDecision:  e.passDecision,

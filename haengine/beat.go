@@ -45,8 +45,12 @@ func (e *Engine) look(s Sight, err error) {
 
 // alive gives a peer's report as the machine sees it. A node for disaster
 // recovery takes the main site's Secondary for its Primary, and that one is well
-// while it stands by (EPMM guide, three servers).
+// while it stands by (EPMM guide, three servers). Whatever that one knows to have
+// served, this node comes after.
 func (e *Engine) alive(r ha.Report) ha.Report {
+	if e.Recovery {
+		r.Served = max(r.Served, r.Known)
+	}
 	if e.Recovery && r.State == ha.Standby {
 		r.State = ha.Active
 	}
@@ -56,7 +60,7 @@ func (e *Engine) alive(r ha.Report) ha.Report {
 // beat is one heartbeat (EPMM guide, Step 6, Fail Over Controls): the peer must
 // serve and be well.
 func (e *Engine) beat() {
-	e.ask(e.Peer.Look, func(s Sight, err error) {
+	e.beside(e.Peer.Look, func(s Sight, err error) {
 		event := ha.Event{On: ha.OnBeatGood, Peer: e.alive(s.Report)}
 		verdict := "good"
 		if err != nil || !s.Well && event.Peer.State != ha.Active {
@@ -73,7 +77,7 @@ func (e *Engine) beat() {
 // askPeer asks whether this node may be Active.
 func (e *Engine) askPeer() {
 	own := e.machine.Report(e.member, e.Clock())
-	e.ask(func(ctx context.Context) (Sight, error) { return e.Peer.Ask(ctx, own) }, e.answer)
+	e.beside(func(ctx context.Context) (Sight, error) { return e.Peer.Ask(ctx, own) }, e.answer)
 }
 
 // answer gives the machine what the peer says.
@@ -89,7 +93,7 @@ func (e *Engine) answer(s Sight, err error) {
 // tell tells the peer how this node is, and learns how the peer is.
 func (e *Engine) tell() {
 	own := e.machine.Report(e.member, e.Clock())
-	e.ask(func(ctx context.Context) (Sight, error) { return e.Peer.Tell(ctx, own) }, func(s Sight, err error) {
+	e.beside(func(ctx context.Context) (Sight, error) { return e.Peer.Tell(ctx, own) }, func(s Sight, err error) {
 		if err == nil {
 			e.step(ha.Event{On: ha.OnPeerSays, Peer: s.Report})
 		}

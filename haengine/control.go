@@ -50,6 +50,9 @@ func (e *Engine) Status() nodeapi.Status {
 	if said := agentsSay(s.Agents, e.Name, e.PeerName, m, state); said != "" {
 		d.Warnings = append(d.Warnings, said)
 	}
+	if said := e.Third.says(); said != "" {
+		d.Warnings = append(d.Warnings, said)
+	}
 	d.Mind = e.mind(s, state, e.PeerName)
 	if d.Swap = e.swaps.now.Load(); d.Swap != nil && !d.Swap.Over() {
 		d.Mind = fmt.Sprintf("A planned swap from %s to %s is under way: %s, %s.", d.Swap.From, d.Swap.To, d.Swap.State, d.Swap.Step)

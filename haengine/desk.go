@@ -31,7 +31,7 @@ func (d Desk) Report(context.Context) (ha.Report, string, error) {
 func (e *Engine) report(s *Snapshot, now ha.Instant) (ha.Report, string) {
 	state, why := e.state(s, now)
 	r := s.machine.Report(s.Member, now)
-	r.State = state
+	r.State, r.Known = state, max(s.Member.Served, s.Member.Seen)
 	_, said := ha.FormatPage(ha.HAStatusPage, state)
 	if why != "" {
 		said += " (" + why + ")"

@@ -2,7 +2,6 @@ package haengine
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -71,7 +70,11 @@ func (v *vault) Revoke(_ context.Context, attempt uint64) error {
 func (v *vault) Read(context.Context) (ha.Event, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return ha.Event{On: ha.OnRegisterRead, Held: v.holder != "", Epoch: v.epoch, Revision: v.epoch, Cluster: 1}, nil
+	e := ha.Event{On: ha.OnRegisterRead, Held: v.holder != "", Revision: v.epoch, Cluster: 1}
+	if e.Held {
+		e.Epoch = v.epoch
+	}
+	return e, nil
 }
 
 func (v *vault) Await(ctx context.Context) error {
@@ -93,8 +96,11 @@ func (v *vault) RecordServed(_ context.Context, epoch uint64) (ha.Event, error) 
 	return ha.Event{On: ha.OnServedWritten, Epoch: epoch}, nil
 }
 
-func (v *vault) Raise(context.Context, uint64) (ha.Event, error) {
-	return ha.Event{}, errors.New("nobody asks for this here")
+func (v *vault) Raise(_ context.Context, above uint64) (ha.Event, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.epoch = above + 1
+	return ha.Event{On: ha.OnRegisterRaised, Revision: v.epoch, Cluster: 1}, nil
 }
 
 // safeRig gives a node core2 of profile safe.

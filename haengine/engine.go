@@ -46,6 +46,7 @@ type Config struct {
 	Name     string
 	PeerName string
 	Recovery bool   // for disaster recovery: its peer is the main site's Secondary, which may stand by
+	Third    *Third // the main site's node for disaster recovery; nil: none is known
 	Dir      string // data_dir
 	Peer     Peer
 	App      App

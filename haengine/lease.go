@@ -67,7 +67,7 @@ func (e *Engine) hearRegister(event ha.Event, err error) {
 }
 
 func (e *Engine) askRegister(t task) {
-	e.request(e.Register.Read, t.Number, ha.Event{On: ha.OnRegisterSilent})
+	e.request(e.read(), t.Number, ha.Event{On: ha.OnRegisterSilent})
 }
 
 func (e *Engine) takeLease(t task) {

@@ -74,7 +74,7 @@ func (e *Engine) servePage(w http.ResponseWriter, page ha.Page) {
 	s, now := e.now.Load(), e.Clock()
 	state, why := e.state(s, now)
 	report := s.machine.Report(s.Member, now)
-	report.State = state
+	report.State, report.Known = state, max(s.Member.Served, s.Member.Seen)
 	code, body := ha.FormatPage(page, state)
 	if why != "" {
 		body += " (" + why + ")"

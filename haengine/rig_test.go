@@ -156,6 +156,7 @@ type rig struct {
 	owners []string // of traffic
 	copies *copyist // nil: nothing is replicated
 	vault  *vault   // nil: profile documented
+	third  *Third   // nil: none
 	keeps  counting // how often what it writes was said to count
 
 	*Engine
@@ -193,6 +194,7 @@ func (r *rig) start() {
 	if r.copies != nil {
 		c.Copier, c.Stock = r.copies, r.copies
 	}
+	c.Third = r.third
 	if r.vault != nil {
 		c.Lease, c.Register, c.Safety = r.vault, r.vault, DefaultSafety()
 	}

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +80,71 @@ func TestNodeForDisasterRecoveryIsBroughtOnlineByHand(t *testing.T) {
 		return code == 0
 	})
 	f.expectFrom("core2", f.get())
+}
+
+// TestStoryTheMainSiteReturnsWhileTheThirdNodeServes: nodes that know the node for
+// disaster recovery do not go Active beside it, whichever of them is back first and
+// whatever it was; a person decides.
+func TestStoryTheMainSiteReturnsWhileTheThirdNodeServes(t *testing.T) {
+	t.Parallel()
+	core1, core2 := newMembers(t)
+	dr1 := newMember(t, "dr1", "core2")
+	dr1.upstream, dr1.peerPages = true, core2.pages
+	for _, m := range []*member{core1, core2} {
+		m.more += fmt.Sprintf("recovery: {name: dr1, status: %q}\n", "http://"+dr1.pages)
+	}
+	for _, m := range []*member{core1, core2, dr1} {
+		m.start()
+		m.say(0, hurry...)
+	}
+	core1.say(0, "ha", "enable", "--mode", "primary")
+	core1.await(ha.Active)
+	for range 3 { // core1's reign is far above what core2 and dr1 have served at
+		core1.say(0, "mode", "secondary")
+		core1.say(0, "mode", "primary", "--yes")
+		core1.await(ha.Active)
+	}
+	reign := core1.status().Served
+	core2.say(0, "ha", "enable", "--mode", "secondary")
+	core2.awaits("it knows core1's reign", func(d nodeapi.Status) bool { return d.Seen == reign })
+	dr1.say(0, "ha", "enable", "--mode", "secondary")
+	dr1.awaits("it knows core1's reign", func(d nodeapi.Status) bool { return d.State == ha.Standby && d.Seen == reign })
+
+	core1.die()
+	core2.engine.kill()
+	dr1.awaits("the failover process begins and stays", func(d nodeapi.Status) bool { return d.Phase == ha.InHeld })
+	dr1.say(0, "mode", "primary", "--reason", "the main site burns")
+	if d := dr1.await(ha.Active); d.Served <= reign {
+		t.Fatalf("dr1 serves at epoch %d after %d", d.Served, reign)
+	}
+
+	// The stand-by is back first, and its Primary is down: somebody serves.
+	core2.start()
+	core2.awaits("it has seen dr1", func(d nodeapi.Status) bool { return d.State == ha.Standby && d.Seen > reign })
+	core2.expectStay(ha.Standby, 4*time.Second)
+	if said := core2.say(0, "status"); !strings.Contains(said, "dr1, for disaster recovery, was Active at epoch") {
+		t.Errorf("status says nothing of dr1:\n%s", said)
+	}
+	// The Primary is back: it served before dr1 did.
+	core1.start()
+	core1.awaits("superseded", func(d nodeapi.Status) bool { return d.Phase == ha.OutSuperseded })
+	core2.expectStay(ha.Standby, 2*time.Second)
+	if core1.appRuns() || core2.appRuns() {
+		t.Error("an application of the main site runs beside dr1's")
+	}
+
+	// A person takes it back.
+	dr1.say(0, "mode", "secondary")
+	dr1.await(ha.Standby)
+	core1.say(0, "mode", "primary", "--yes")
+	if d := core1.await(ha.Active); d.Served <= dr1.status().Served {
+		t.Errorf("core1 serves at epoch %d after dr1's %d", d.Served, dr1.status().Served)
+	}
+	core2.awaits("it stands by for core1", func(d nodeapi.Status) bool { return d.State == ha.Standby && d.Peer.State == ha.Active })
+	core1.expectStay(ha.Active, 2*time.Second)
+
+	// With the third node down the pair is as it was.
+	dr1.engine.kill()
+	core1.die()
+	core2.await(ha.Active)
 }

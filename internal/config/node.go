@@ -19,7 +19,8 @@ type NodeFile struct {
 	Socket       string // default /run/understudy/node.sock
 	StatusListen string // where the two status pages are served
 	Peer         NodePeer
-	Recovery     bool // for disaster recovery: the peer stands as upstream
+	Recovery     bool     // for disaster recovery: the peer stands as upstream
+	Third        NodePeer // the main site's node for disaster recovery; Name empty: none is known
 	App          NodeApp
 	Door         NodeDoor // Listen empty: clients reach the application without us
 	Fence        []string // what switches the peer off before a promotion; empty: nothing does
@@ -103,6 +104,7 @@ func node(d *Document, root value) *NodeFile {
 		"status":            keys{"listen": listen(&n.StatusListen)}.read,
 		"peer":              keys{"name": text(&n.Peer.Name), "status": text(&n.Peer.Status)}.read,
 		"upstream":          n.readUpstream,
+		"recovery":          keys{"name": text(&n.Third.Name), "status": text(&n.Third.Status)}.read,
 		"app":               n.App.read,
 		"client_connection": n.Door.read,
 		"etcd":              n.readEtcd,

@@ -10,8 +10,17 @@ func (n *NodeFile) readUpstream(v value) {
 }
 
 func (n *NodeFile) checkPeer() Faults {
-	if n.Recovery {
-		return n.Peer.check("upstream", n.Name)
+	f := n.Peer.check(map[bool]string{true: "upstream", false: "peer"}[n.Recovery], n.Name)
+	third := n.Third
+	switch {
+	case third == NodePeer{}:
+		return f
+	case n.Recovery:
+		f.Add("recovery", "recovery names the main site's node for disaster recovery; this node is one itself, for it has upstream")
+	case third.Name == n.Peer.Name || third.Status == n.Peer.Status:
+		f.Add("recovery", "the node for disaster recovery is a third one, and not the peer")
+	default:
+		f = append(f, third.check("recovery", n.Name)...)
 	}
-	return n.Peer.check("peer", n.Name)
+	return f
 }

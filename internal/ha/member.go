@@ -70,6 +70,7 @@ type Report struct {
 	Runs    bool   `json:"runs,omitempty"`    // its application does, or may: it starts, stops or fails
 	Yielded bool   `json:"yielded,omitempty"` // it has stepped down
 	Off     bool   `json:"off,omitempty"`     // High Availability is disabled there
+	Known   uint64 `json:"known,omitempty"`   // the highest epoch at which anybody served, as far as it knows; the Machine asks nobody for it
 }
 
 // Event is one thing that a Member is told. Which fields count stands at On.

@@ -76,9 +76,8 @@ func (g *guard) once(ctx context.Context, e *haengine.Engine) error {
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
+	ended, answered := make(chan error, 1), make(chan struct{}, 1)
 	go func() { ended <- cmd.Wait() }()
-	answered := make(chan struct{}, 1)
 	go hearken(answers, answered)
 	tick := time.NewTicker(g.config.Etcd.Watchdog / beats)
 	defer tick.Stop()

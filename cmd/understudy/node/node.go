@@ -148,6 +148,9 @@ func (n *Node) newEngine() (*haengine.Engine, *post, error) {
 		App:  haengine.NewApplication(commands, log),
 		Door: haengine.NoDoor{},
 	}
+	if c.Third.Name != "" {
+		e.Third = &haengine.Third{Name: c.Third.Name, Pages: haengine.NewPages(c.Third.Status)}
+	}
 	if c.Door.Listen != "" {
 		e.Door = haengine.NewGate(c.Door.Listen, c.Door.Forward, string(c.Door.ProxyProtocol), func() bool { return engine.MayServe() }, log)
 	}

@@ -33,7 +33,7 @@ func (m *member) copies(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	newHostKey(t, home)
 	port := freePort(t)
-	startSSHD(t, home, port)
+	m.sshd, _ = startSSHD(t, home, port)
 	counts := filepath.Join(home, "count")
 	write(t, counts, "#!/bin/sh\nls "+filepath.Join(m.tree(), "devices")+" | wc -l\n")
 	if err := os.Chmod(counts, 0o700); err != nil { // #nosec G302 -- a program

@@ -123,6 +123,7 @@ type member struct {
 	app                    int
 	log                    *output
 	engine                 *process
+	sshd                   *process // nil: it has none
 	client                 *nodeapi.Client
 	upstream               bool   // for disaster recovery
 	more                   string // further lines of node.yaml

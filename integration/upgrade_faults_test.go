@@ -45,7 +45,7 @@ func TestStoryARunThatIsKilledAgainAndAgainEndsWell(t *testing.T) {
 	if s.killed("UpgradePrimary/Upgrade", "upgrade", "approve", "--reason", "go", "--state-dir", s.runs()) {
 		kills++
 		if slices.ContainsFunc(s.journal(), func(e upgrade.Entry) bool {
-			return e.What == upgrade.Intends && e.Step == "UpgradePrimary/Upgrade" // before that there is a way back
+			return e.What == upgrade.Intends && e.Fact("deed") == "core1 upgrade 2.0" // before that there is a way back
 		}) {
 			said, code := s.upgrade("abort", "--reason", "too late")
 			if code != 4 || !strings.Contains(said, "there is no way back from it") {

@@ -143,8 +143,8 @@ func (n *trustNode) startSSHD(t *testing.T) {
 }
 
 // startSSHD runs a real sshd with the host key and the authorized keys that are
-// in a folder.
-func startSSHD(t *testing.T, home string, port int) (*process, *output) {
+// in a folder, and further lines of its configuration.
+func startSSHD(t *testing.T, home string, port int, more ...string) (*process, *output) {
 	t.Helper()
 	if os.Getuid() == 0 {
 		_ = os.MkdirAll("/run/sshd", 0o755) // #nosec G301 -- sshd wants it so
@@ -160,7 +160,8 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
-`, port, home, home))
+%s
+`, port, home, home, strings.Join(more, "\n")))
 	said := new(output)
 	cmd := exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", config) // #nosec G204 -- our own file
 	cmd.Stderr = said

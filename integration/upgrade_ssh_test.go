@@ -63,7 +63,12 @@ func newAppliance(t *testing.T, m *member) *appliance {
 	return a
 }
 
-func (a *appliance) listen() { a.t.Helper(); a.sshd, a.said = startSSHD(a.t, a.home, a.port) }
+// listen starts the sshd. Its sessions find nothing that the shell of whoever
+// runs the test reads first.
+func (a *appliance) listen() {
+	a.t.Helper()
+	a.sshd, a.said = startSSHD(a.t, a.home, a.port, "SetEnv HOME="+a.home)
+}
 
 // does writes a program that the run may call there.
 func (a *appliance) does(name, script string) {
@@ -123,7 +128,7 @@ func (a *appliance) sessions() (ids []int) {
 	return ids
 }
 
-// startAppliances runs a site of which core2 is an appliance.
+// startAppliance runs a site of which core2 is an appliance.
 func startAppliance(t *testing.T, more ...string) (*site, *appliance) {
 	t.Helper()
 	s := newSite(t)

@@ -28,7 +28,7 @@ func NewHands(c config.Upgrade, run Lock, host, actor string) (Hands, error) {
 		case n.Manual:
 			h.Nodes[n.Name] = &manual{newPages(n.Pages)}
 		case n.SSH != "":
-			h.Nodes[n.Name] = &sshHand{pages: newPages(n.Pages), node: n, limits: c.Timeouts, version: c.To}
+			h.Nodes[n.Name] = &sshHand{pages: newPages(n.Pages), node: n, limits: c.Timeouts, version: c.To, running: run.Run != ""}
 		default:
 			a, err := newAgent(n, trust)
 			if err != nil {

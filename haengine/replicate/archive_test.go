@@ -352,6 +352,9 @@ func TestANodeThatWasNeverActiveHasNothingOfItsOwn(t *testing.T) {
 		t.Errorf("after a rollback it is %q", got)
 	}
 	d.sync(t, Success)
+	if !d.source.book.record("files").Served || d.sink.book.record("files").Served {
+		t.Error("who was copied from while it served has something of its own from then on, and nobody else")
+	}
 	must(t, d.replica(t).Alone())
 	put(t, d.sink.tree, map[string]string{"written alone": "1"})
 	d.sync(t, Success)

@@ -125,7 +125,9 @@ func (v *serving) taken(t Taken) error {
 	return v.Book.change(func(p *pages) {
 		p.Taken = &t
 		for name, b := range bases {
-			p.Datasets[name] = p.Datasets[name].with(v.peer, b)
+			r := p.Datasets[name].with(v.peer, b)
+			r.Served = r.Served || v.active // it may have been started before there was any copy: see Alone
+			p.Datasets[name] = r
 		}
 	})
 }

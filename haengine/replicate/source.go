@@ -72,6 +72,7 @@ type serving struct {
 	offers map[string]offered
 	walks  map[string]lastWalk
 	began  time.Time // when what is offered began to be made ready
+	active bool      // the application was writing to it
 	in     bool      // it is the one that is served
 	out    *json.Encoder
 	mu     sync.Mutex // guards out
@@ -226,7 +227,7 @@ func (v *serving) begin(ctx context.Context, names []string) ([]offered, error) 
 		return nil, err
 	}
 	v.clear()
-	v.began = time.Now().UTC()
+	v.began, v.active = time.Now().UTC(), f.Active
 	clear(v.offers)
 	clear(v.walks)
 	for _, name := range names {

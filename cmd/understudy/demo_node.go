@@ -138,7 +138,11 @@ func (a *actor) hang() {
 
 // await waits until the node is as wanted.
 func (a *actor) await(ctx context.Context, what string, is func(nodeapi.Status) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, sceneWait)
+	return a.awaitIn(ctx, sceneWait, what, is)
+}
+
+func (a *actor) awaitIn(ctx context.Context, most time.Duration, what string, is func(nodeapi.Status) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	var last nodeapi.Status
 	for ; ; pause(ctx, 20*time.Millisecond) {

@@ -179,7 +179,8 @@ func (d *demo) failback(ctx context.Context) error {
 	if _, err := core1.client.Swap(ctx, nodeapi.Request{Role: "primary", DataSyncFirst: &sync, Reason: "demo"}); err != nil {
 		return err
 	}
-	if err := core1.await(ctx, "the swap is over", func(s nodeapi.Status) bool { return s.Swap != nil && s.Swap.Over() }); err != nil {
+	// Its clients alone have 10 s to leave.
+	if err := core1.awaitIn(ctx, 3*sceneWait, "the swap is over", func(s nodeapi.Status) bool { return s.Swap != nil && s.Swap.Over() }); err != nil {
 		return err
 	}
 	swap, err := core1.client.LastSwap(ctx)

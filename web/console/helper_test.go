@@ -30,6 +30,7 @@ const password = "correct horse battery"
 
 // desk is a console over groups in memory, with one admin.
 type desk struct {
+	dir    string // of the users and the audit log
 	t      testing.TB
 	groups *apitest.Memory
 	book   *account.Book
@@ -84,11 +85,11 @@ func open(t testing.TB) *desk { return openBy(t, httptest.NewServer) }
 // openBy opens the console on a server of one's own.
 func openBy(t testing.TB, serve func(http.Handler) *httptest.Server) *desk {
 	t.Helper()
-	d := &desk{t: t, groups: apitest.New(), log: new(said)}
+	d := &desk{t: t, groups: apitest.New(), log: new(said), dir: t.TempDir()}
 	log := slog.New(slog.NewTextHandler(d.log, nil))
 	var code string
 	var err error
-	if d.book, code, err = account.Open(account.Config{Dir: t.TempDir(), Log: log, Now: d.groups.Now}); err != nil {
+	if d.book, code, err = account.Open(account.Config{Dir: d.dir, Log: log, Now: d.groups.Now}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.book.Setup(code, "anna", password, "here"); err != nil {

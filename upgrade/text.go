@@ -39,7 +39,7 @@ func (p Plan) Text(e Estimate) string {
 		}
 		if s.Outage {
 			fmt.Fprintf(&b, "     OUTAGE      clients are not served: %s\n", outage(e))
-			fmt.Fprintf(&b, "                 fronts and sidecars are told, and call nobody for %s\n", p.lasts(DoAnnounce).Round(time.Second))
+			fmt.Fprintf(&b, "                 fronts and sidecars know of it and raise no alarm for %s\n", p.lasts(DoAnnounce).Round(time.Second))
 		}
 	}
 	b.WriteString("\n" + p.promises())

@@ -21,6 +21,11 @@ const (
 	ProxyV2 = "v2"
 )
 
+const (
+	quiet   = 50 * time.Millisecond // nothing was said for so long, and the application last: no answer is out
+	cutTime = 2 * time.Second       // with clients that are never quiet
+)
+
 // dialTimeout is how long the application may take to accept a client.
 const dialTimeout = 5 * time.Second
 
@@ -82,12 +87,27 @@ func (g *Gate) Close() {
 	g.fault.Store(nil)
 }
 
-// Cut ends the connections of the clients that are in.
+// Cut ends the connections of the clients that are in: each as soon as it is
+// quiet, which is between two requests of one that is kept, and whatever is said
+// once cutTime is over.
 func (g *Gate) Cut() {
-	g.conns.Range(func(c, _ any) bool {
-		reset(c.(net.Conn))
-		return true
-	})
+	for end := time.Now().Add(cutTime); ; time.Sleep(quiet / 10) {
+		left, over := 0, time.Now().After(end)
+		g.conns.Range(func(key, _ any) bool {
+			switch c := key.(net.Conn); {
+			case over:
+				reset(c)
+			case isQuiet(c):
+				_ = c.Close()
+			default:
+				left++
+			}
+			return true
+		})
+		if left == 0 {
+			return
+		}
+	}
 }
 
 // Fault says why an open door lets nobody in.

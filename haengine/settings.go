@@ -35,6 +35,7 @@ type Settings struct {
 	AppFail        time.Duration
 	StartTries     int
 	Retry          time.Duration
+	Drain          time.Duration // of a planned swap to this node: for the peer's clients to leave by themselves
 
 	ClientMajority bool // the agents may elect this node
 	Resume         bool // and bring the Primary back: resume: client_majority
@@ -58,7 +59,7 @@ func DefaultSettings() Settings {
 		HeartbeatInterval: d.HeartbeatInterval, Failures: d.Failures, RecheckInterval: d.RecheckInterval,
 		RunEvery: time.Hour, AttemptTimeout: d.AttemptTimeout,
 		PromotionHold: d.PromotionHold, PromotionTime: d.PromotionTime, StopTimeout: d.StopTimeout,
-		AppFail: d.AppFail, StartTries: d.StartTries, Retry: d.Retry,
+		AppFail: d.AppFail, StartTries: d.StartTries, Retry: d.Retry, Drain: 10 * time.Second,
 		AgentInterval: 30 * time.Second, AgentTime: 180 * time.Second,
 	}
 }
@@ -75,11 +76,17 @@ func (s Settings) rules(place int) ha.Settings {
 	return r
 }
 
+// mostDrain is the longest Drain: new clients are kept out meanwhile.
+const mostDrain = 10 * time.Minute
+
 // Check gives every fault, one sentence each that says what to change.
 func (s Settings) Check() []string {
 	faults := s.rules(1).Check()
 	if s.AgentInterval < 100*time.Millisecond || s.AgentTime < 100*time.Millisecond {
 		faults = append(faults, "Agent interval and Client majority time are at least 100ms.")
+	}
+	if s.Drain < 0 || s.Drain > mostDrain {
+		faults = append(faults, fmt.Sprintf("Drain is between 0s and %v: the clients that are left wait at most so long for a planned swap to go on.", mostDrain))
 	}
 	if s.RunEvery < time.Minute {
 		faults = append(faults, "Run Every is at least 1 minute.")
@@ -130,6 +137,7 @@ var fields = []field{
 	{"Resume", func(s *Settings) string { return resumed(s.Resume) }, setResume},
 	span("Agent interval", func(s *Settings) *time.Duration { return &s.AgentInterval }),
 	span("Client majority time", func(s *Settings) *time.Duration { return &s.AgentTime }),
+	span("Drain", func(s *Settings) *time.Duration { return &s.Drain }),
 }
 
 // List gives every setting, in the order of the window.

@@ -23,7 +23,6 @@ const (
 )
 
 const (
-	drainTime   = 10 * time.Second // for clients to leave by themselves
 	demoteTime  = 3 * time.Minute
 	promoteTime = 15 * time.Minute
 	syncTime    = 6 * time.Hour
@@ -43,7 +42,7 @@ func (w *swapper) steps() []swapStep {
 	return []swapStep{
 		{stepLock, "nothing happens by itself on either node until the swap is over", w.lock},
 		{stepFreeze, w.s.From + " lets no new client in", w.freeze},
-		{stepDrain, fmt.Sprintf("the clients of %s have %v to leave, then their connections end", w.s.From, drainTime), w.drain},
+		{stepDrain, fmt.Sprintf("the clients of %s have %v to leave, then their connections end", w.s.From, w.now.Load().Settings.Drain), w.drain},
 		{stepSync, w.s.To + " copies what " + w.s.From + " has now", w.lastSync},
 		{stepDemote, w.s.From + " stops its application and stands by; both do for a moment", w.demote},
 		{stepPromote, w.s.To + " becomes Active", w.promote},
@@ -221,7 +220,7 @@ func (w *swapper) doorOf(ctx context.Context, q nodeapi.Request) (a nodeapi.Answ
 }
 
 func (w *swapper) drain(ctx context.Context) (string, error) {
-	d, err := w.await(ctx, w.peer, drainTime, func(d nodeapi.Status) bool { return d.Door.Clients == 0 })
+	d, err := w.await(ctx, w.peer, w.now.Load().Settings.Drain, func(d nodeapi.Status) bool { return d.Door.Clients == 0 })
 	var late *notYet
 	switch {
 	case err == nil:
@@ -233,7 +232,7 @@ func (w *swapper) drain(ctx context.Context) (string, error) {
 	if _, err := w.doorOf(ctx, nodeapi.Request{Enable: &no, Cut: true}); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d clients did not leave; their connections were ended", d.Door.Clients), nil
+	return fmt.Sprintf("%d clients did not leave; their connections were ended, each between two requests where it had a pause", d.Door.Clients), nil
 }
 
 func (w *swapper) lastSync(ctx context.Context) (string, error) {

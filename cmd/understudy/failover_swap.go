@@ -20,7 +20,7 @@ type swapping struct {
 
 func (n *nodeAsker) swap() *cobra.Command {
 	return n.planned("swap", "Swap the roles in an orderly manner", `Swap the roles of the two nodes, for maintenance: the Active lets no new client
-in, gives those that are in 10 s to leave, stops and stands by; then the other
+in, gives those that are in some time to leave (setting Drain), stops and stands by; then the other
 one becomes Active. Nothing happens by itself on either node meanwhile, and both
 are never Active. What fails before the other one is Active is undone.
 

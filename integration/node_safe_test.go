@@ -256,7 +256,10 @@ func faults() []fault {
 			return func() { s.mend(a.inside, o.inside, s.third) }
 		}, moves},
 		{"its engine hangs", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGSTOP); return nothing }, moves},
-		{"its engine is told to end", func(_ *strong, a, _ *member) func() { a.engine.signal(syscall.SIGTERM); return nothing }, moves},
+		{"its engine is told to end", func(_ *strong, a, _ *member) func() {
+			a.engine.signal(syscall.SIGTERM)
+			return func() { await(a.t, a.name+" has ended", func() bool { return !a.engine.up() }) }
+		}, moves},
 		{"its supervisor hangs", func(_ *strong, a, _ *member) func() { a.signalGuards(syscall.SIGSTOP); return nothing }, stays},
 		{"the nodes lose sight of one another", func(s *strong, a, o *member) func() {
 			s.cut(a.inside, o.inside)

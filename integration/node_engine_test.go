@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -263,8 +264,14 @@ func (m *member) say(code int, args ...string) string {
 	if got != code {
 		m.t.Fatalf("%s: failover %s: exit code %d, want %d:\n%s", m.name, strings.Join(args, " "), got, code, said)
 	}
+	if args[0] == "status" {
+		return folds.ReplaceAllString(said, " ")
+	}
 	return said
 }
+
+// folds is where a line of status goes on in the next one.
+var folds = regexp.MustCompile(`\n +`)
 
 func (m *member) status() nodeapi.Status {
 	m.t.Helper()

@@ -32,14 +32,19 @@ func shows[T any](n *nodeAsker, use, short, path string, text func(T) string) *c
 }
 
 func (n *nodeAsker) status() *cobra.Command {
-	return shows(n, "status", "Show what this server does, and why", "status", statusText)
+	return shows(n, "status", "Show what this server does, and why", "status", func(d nodeapi.Status) string {
+		return fold(statusText(d), n.session.columns())
+	})
 }
+
+// valueAt is the column at which the values of status stand.
+const valueAt = 25
 
 // statusText shows a node in the guide's words.
 func statusText(d nodeapi.Status) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "  %-*s %s\n", valueAt-3, name, fmt.Sprintf(format, args...))
 	}
 	state := d.State.String()
 	if d.Why != "" {

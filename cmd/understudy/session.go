@@ -19,6 +19,7 @@ type session struct {
 	getenv   func(string) string
 	host     string // this machine's name
 	terminal bool   // a person looks at out
+	width    int    // of the terminal, in columns; 0: not known
 }
 
 // ours gives the session of this process.
@@ -26,7 +27,7 @@ func ours() *session {
 	host, _ := os.Hostname()
 	return &session{
 		name: os.Args[0], args: os.Args[1:], out: os.Stdout, err: os.Stderr,
-		getenv: os.Getenv, host: host, terminal: isTerminal(os.Stdout),
+		getenv: os.Getenv, host: host, terminal: isTerminal(os.Stdout), width: widthOf(os.Stdout),
 	}
 }
 

@@ -83,7 +83,7 @@ var homes = map[string][]string{
 	"go.yaml.in/yaml/v3":                  {"internal/config"},
 	"golang.org/x/crypto/argon2":          {"web"},
 	"golang.org/x/crypto/ssh":             {"internal/remote"},
-	"golang.org/x/sys":                    {"dnsgtm", "haengine"},
+	"golang.org/x/sys":                    {"dnsgtm", "haengine", "cmd"}, // cmd: how wide a terminal is
 	"modernc.org/sqlite":                  {"haengine"},
 	"pgregory.net/rapid":                  {inTests},
 }

@@ -252,8 +252,8 @@ func (l look) hear() {
 	if e.On == OnPeerAsks { // it lives
 		m.Misses = 0
 	}
-	if e.On == OnPeerSays && e.Peer.State == Active && !e.Peer.Coming && e.Peer.Served < m.Served {
-		return // a telling that was long on its way, of a reign that is over
+	if e.On == OnPeerSays && e.Peer.State != Standby && !e.Peer.Coming {
+		return // that may have been long on its way: the next heartbeat says how the peer is
 	}
 	if m.PeerFirst = false; !answered {
 		return

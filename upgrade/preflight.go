@@ -234,7 +234,7 @@ func lastSync(p Plan, w World) Item {
 		if age := n.Clock.Sub(at); err == nil && !n.Clock.IsZero() && age > p.Config.SyncAge {
 			return fail("Say sync_first: true.", "the last sync completed %s ago; sync_age is %v", age.Round(time.Second), p.Config.SyncAge)
 		}
-		return pass("Completed: %s, Result: Success", s.Completed)
+		return pass("Completed: %s, Result: Success", when(s.Completed))
 	}
 }
 

@@ -222,7 +222,7 @@ func syncWords(s *Sync) string {
 	if s == nil {
 		return ""
 	}
-	return s.Completed + " " + s.Result
+	return when(s.Completed) + " " + s.Result
 }
 
 // Text is the report for people.
@@ -230,12 +230,12 @@ func (r Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report of the run %s\n%s\n\n", r.Run, strings.Repeat("=", 18+len(r.Run)))
 	for _, row := range [][2]string{
-		{"what", r.Kind + " of " + r.Group + after(" to ", r.To)},
+		{"what", r.Title()},
 		{"state", string(r.State) + ": " + r.Sentence},
 		{"begun", moment(r.Began) + " by " + r.By},
 		{"ended", moment(r.Ended)},
 		{"plan", short(r.Plan) + " by " + r.MadeBy},
-		{"outage", (time.Duration(r.OutageMS) * time.Millisecond).String() + " by the Primary's own word"},
+		{"outage", outageWords(r.OutageMS)},
 	} {
 		fmt.Fprintf(&b, "%-8s %s\n", row[0], row[1])
 	}
@@ -255,12 +255,20 @@ func (r Report) Text() string {
 	}
 	b.WriteString("\nSteps\n")
 	for i, s := range r.Steps {
-		fmt.Fprintf(&b, "%3d  %-7s %-38s %8s  %s\n", i+1, s.State, s.Name+after(" (guide ", s.Guide)+closing(s.Guide), (time.Duration(s.TookMS) * time.Millisecond).String(), s.Said)
+		took := length(s.TookMS)
+		if s.State == "" {
+			took = ""
+		}
+		line := fmt.Sprintf("%3d  %-7s %-44s %8s  %s", i+1, s.State, s.Name+after(" (guide ", s.Guide)+closing(s.Guide), took, s.Said)
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 		if s.Answer != "" {
 			fmt.Fprintf(&b, "     approved: %s\n", s.Answer)
 		}
 	}
 	b.WriteString("\nBefore and after\n")
+	if len(r.Changes) == 0 {
+		b.WriteString("  nothing is compared yet: the pair is looked at again when the run is over\n")
+	}
 	for _, d := range r.Changes {
 		if d.Before != "" || d.After != "" {
 			fmt.Fprintf(&b, "  %-28s %-30s %-30s %s\n", d.What, orNone(d.Before), orNone(d.After), d.Verdict)
@@ -271,6 +279,22 @@ func (r Report) Text() string {
 		b.WriteString("  " + e.Line + "\n")
 	}
 	return b.String()
+}
+
+func outageWords(ms int64) string {
+	if ms == 0 {
+		return "none was measured"
+	}
+	return length(ms) + " by the Primary's own word"
+}
+
+// when gives a time as people read it; what is none stays as it is.
+func when(text string) string {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return text
+	}
+	return moment(at)
 }
 
 func closing(text string) string {

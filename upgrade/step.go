@@ -76,6 +76,15 @@ func all(verdicts ...Verdict) (v Verdict) {
 	return v
 }
 
+// both is all of two, and says both when they are OK.
+func both(a, b Verdict) Verdict {
+	v := all(a, b)
+	if v.OK {
+		v.Said = a.Said + "; " + b.Said
+	}
+	return v
+}
+
 // mark gives what a step compares with later.
 func (w World) mark() map[string]string {
 	m := map[string]string{}

@@ -236,7 +236,7 @@ func (m maker) awaitSync() Step {
 			if age := n.Clock.Sub(at); err == nil && !n.Clock.IsZero() && age > m.c.SyncAge {
 				return never("the last sync completed %s ago, more than sync_age %v allows; say sync_first: true", age.Round(time.Second), m.c.SyncAge)
 			}
-			return yes("Completed: %s, Result: Success", n.LastSync.Completed)
+			return yes("Completed: %s, Result: Success", when(n.LastSync.Completed))
 		},
 	}
 }
@@ -271,7 +271,7 @@ func (m maker) sync(name, guide, title, from, to string) Step {
 			case !n.LastSync.Success():
 				return never("the sync ended with %q", n.LastSync.Result)
 			}
-			return yes("Completed: %s, Result: Success", n.LastSync.Completed)
+			return yes("Completed: %s, Result: Success", when(n.LastSync.Completed))
 		},
 		Do: func(v View) []Deed {
 			if v.Nodes[to].Syncing {

@@ -141,11 +141,11 @@ func (m maker) upgradePrimary(guide string) []Step {
 			Why:          "clients are not served while it lasts: the guide's procedure has this outage by design",
 			Gate:         fmt.Sprintf("The outage begins. From here on there is only the way forward: %s is upgraded, and with different versions the nodes do not replicate.", p),
 			Irreversible: true, Outage: true,
-		}, p, DoUpgrade, func(v View) Verdict { return all(m.atVersion(v, p, name+"Upgrade"), serves(v)) })),
+		}, p, DoUpgrade, func(v View) Verdict { return both(m.atVersion(v, p, name+"Upgrade"), serves(v)) })),
 		m.job(Step{
 			Name: name + "Validate", Guide: guide, Title: "Validate the upgrade of " + p, Timeout: m.c.Timeouts.Validate,
 			Why: "by the node's own list app.validate",
-		}, p, DoValidate, func(v View) Verdict { return all(m.atVersion(v, p, name+"Validate"), serves(v)) }),
+		}, p, DoValidate, func(v View) Verdict { return both(m.atVersion(v, p, name+"Validate"), serves(v)) }),
 	}
 }
 

@@ -29,7 +29,7 @@ func (m maker) validatePair(guide string) []Step {
 				case !n.Heard || n.Beat == v.Mark[s+".beat"]:
 					return notYet("%s has not heard %s since", s, p)
 				}
-				return yes("%s heard %s at %s", s, p, n.Beat)
+				return yes("%s heard %s at %s", s, p, when(n.Beat))
 			},
 		},
 	}

@@ -82,7 +82,7 @@ func TestStoryClientsCannotReachAPrimaryThatIsWell(t *testing.T) {
 
 // rapidly are the settings of the fast pair: 100 ms heartbeats, three failures,
 // 100 ms to the next. The hold is there so that a busy front is not overtaken by
-// the heartbeats; its own call ends it.
+// the heartbeats (with 0 s it was in 1 of 20 runs); its own call ends it.
 var rapidly = []string{
 	"config", "set", "heartbeat-interval", "100ms", "consecutive heartbeat failures before failover", "3", "re-check interval", "100ms",
 	"attempt-timeout", "100ms", "promotion-hold", "2s", "retry", "200ms", "stop-timeout", "2s", "promotion-time", "2s",

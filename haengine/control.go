@@ -285,10 +285,14 @@ func (c *control) clientConnection(ctx context.Context, q nodeapi.Request, who s
 }
 
 func (c *control) set(ctx context.Context, q nodeapi.Request, who string) (Outcome, error) {
-	return c.Save(ctx, func(s Settings) (Settings, error) {
+	out, err := c.Save(ctx, func(s Settings) (Settings, error) {
 		s.Saved = time.Now().UTC() // from then on the schedule counts
 		return s.With(q.Settings)
 	}, who)
+	if err == nil && out.Refused == "" {
+		_, err = c.Say(ctx, ha.Event{On: ha.OnSaved}, who, q.Reason)
+	}
+	return out, err
 }
 
 // tag names the settings in force (RFC 9110, 8.8.3).

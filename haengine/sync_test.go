@@ -213,6 +213,44 @@ func TestARunIsToldThoughTheSettingsWereNeverSaved(t *testing.T) {
 	})
 }
 
+// A mode that a person gives leaves the schedule stopped (EPMM guide, Table 5);
+// saving the settings starts it, and nothing else does that.
+func TestSavingTheSettingsStartsTheScheduleThatAModeHasStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newCopyRig(t, &copyist{takes: time.Minute})
+		next := func() int { return len(r.Status().Schedule.Next) }
+		if next() == 0 {
+			t.Fatal("the schedule does not run")
+		}
+		r.say(ha.OnModeSecondary)
+		r.restart()
+		synctest.Wait()
+		if n := next(); n != 0 {
+			t.Errorf("after the command it has %d runs ahead", n)
+		}
+		time.Sleep(3 * time.Hour)
+		if all := r.history.syncs(); len(all) != 0 {
+			t.Errorf("it has run: %+v", all)
+		}
+		r.saves(map[string]string{"run every": "1 hours"})
+		r.restart() // it is kept
+		synctest.Wait()
+		if next() == 0 {
+			t.Error("it does not run after the settings were saved")
+		}
+		time.Sleep(25 * time.Hour)
+		if len(r.history.syncs()) == 0 {
+			t.Error("no sync has run")
+		}
+		r.say(ha.OnDisable)
+		r.saves(map[string]string{"run every": "2 hours"})
+		if m := r.now.Load().Member; m.Scheduled || m.Enabled {
+			t.Errorf("saving has enabled something: %+v", m.Kept)
+		}
+	})
+}
+
 func TestAPromotionEndsASyncOrWaitsForItsCommit(t *testing.T) {
 	t.Parallel()
 	for _, one := range []struct {

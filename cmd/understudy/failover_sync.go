@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/internal/api/nodeapi"
+	"github.com/understudy-ha/understudy/internal/ha"
 )
 
 func (n *nodeAsker) sync() *cobra.Command {
@@ -202,6 +203,9 @@ func syncLines(d nodeapi.Status, line func(name, format string, args ...any)) {
 			text += fmt.Sprintf("  Duration: %v", last.Duration())
 		}
 		line("Last Sync Status", "%s", text)
+	}
+	if d.Enabled && d.State == ha.Standby && d.Loss.Datasets > 0 && !d.Paused && len(d.Schedule.Next) == 0 {
+		line("next syncs (UTC)", "none: the schedule is stopped, and saving the settings starts it: failover config set")
 	}
 	if len(d.Schedule.Next) > 0 {
 		var times []string

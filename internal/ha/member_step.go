@@ -233,6 +233,8 @@ func (l look) learn() {
 		m.Syncing = false
 	case OnBlock, OnUnblock:
 		m.Blocked = e.On == OnBlock
+	case OnSaved:
+		m.Scheduled = m.Enabled
 	case OnAppUp, OnAppGood:
 		m.AppBad = false
 	case OnAppBad, OnAppStopped:

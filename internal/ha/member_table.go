@@ -111,6 +111,7 @@ var personRows = []Row{
 	{slices.Concat(only(InActive, InWaiting, InTaking, InGate), promoting, out), on(OnModeSecondary), nil, To(InDemoting), do(NoteUnplanned, AfterStandby), nil, "Standby, from wherever it was; the schedule stays stopped (Table 5)"},
 	{except(), on(OnBlock), nil, ToStay, nil, nil, "noted: nothing by itself from now on"},
 	{except(), on(OnUnblock), nil, ToStay, nil, nil, "noted"},
+	{except(), on(OnSaved), nil, ToStay, nil, nil, "noted: with High Availability enabled the schedule runs from now on (HA configuration window, StartTime)"},
 }
 
 // endRows: the engine is told to end. The service manager or the engine's own

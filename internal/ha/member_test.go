@@ -32,6 +32,24 @@ func TestTheDefaultsOfANodeAreTheDecidedOnes(t *testing.T) {
 	}
 }
 
+// Saving the settings starts the schedule in every phase, as far as High
+// Availability is enabled, and does nothing else.
+func TestSavedSettingsStartTheScheduleAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for _, enabled := range []bool{false, true} {
+		m := ha.Member{Kept: ha.Kept{Enabled: enabled, Epoch: 3}, Phase: ha.InStandby}
+		got, acts := machine(ha.DefaultSettings()).Step(m, ha.Event{On: ha.OnSaved}, instant, nil)
+		want := m
+		want.Scheduled = enabled
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if stored := slices.ContainsFunc(acts, func(a ha.MemberAct) bool { return a.Do == ha.DoPersist }); stored != enabled || len(acts) > 1 {
+			t.Errorf("enabled %t: it does %v", enabled, acts)
+		}
+	}
+}
+
 func TestTheDefaultSettingsHaveNoFault(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []ha.Safety{ha.Documented, ha.Safe} {

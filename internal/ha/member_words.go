@@ -88,6 +88,7 @@ const (
 	OnModeSecondary           // a person: failover mode secondary, or Node Status Passive
 	OnBlock                   // a person or a run: nothing by itself from now on
 	OnUnblock                 // the end of that
+	OnSaved                   // a person has saved the settings
 	OnEnd                     // the engine is told to end
 
 	OnBeatGood       // the heartbeat found the peer alive and its application well: Peer
@@ -138,7 +139,7 @@ const (
 )
 
 var onNames = [ons]string{
-	"boot", "ha enable", "ha disable", "mode primary", "mode secondary", "block", "unblock", "end",
+	"boot", "ha enable", "ha disable", "mode primary", "mode secondary", "block", "unblock", "settings saved", "end",
 	"beat good", "beat bad", "peer asks", "peer says", "peer silent", "step down", "traffic call", "traffic decided", "majority",
 	"fenced", "fence failed",
 	"register read", "register silent", "lease granted", "lease refused", "lease unanswered", "lease renewed", "lease gone",

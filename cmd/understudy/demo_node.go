@@ -52,7 +52,7 @@ client_connection: {listen: %[14]q, forward: %[15]q}
 // when the front says that it has moved clients.
 var demoHurry = map[string]string{
 	"Heartbeat Interval": "300ms", "Consecutive Heartbeat failures before failover": "3", "Re-check interval": "300ms", "Attempt timeout": "300ms",
-	"Promotion hold": "3s", "Retry": "300ms", "Stop timeout": "2s", "Promotion time": "5s", "Run Every": "1 minutes",
+	"Promotion hold": "3s", "Drain": "2s", "Retry": "300ms", "Stop timeout": "2s", "Promotion time": "5s", "Run Every": "1 minutes",
 }
 
 // newActor gives a node at free addresses.

@@ -101,6 +101,7 @@ func (w *swapper) against(ctx context.Context) string {
 		}
 	}
 	w.s.Number = max(mine.Fence, theirs.Fence) + 1
+	w.s.Scheduled = mine.Scheduled || theirs.Scheduled
 	return ""
 }
 
@@ -304,7 +305,7 @@ func (w *swapper) release(ctx context.Context) (string, error) {
 			_, err = ask(ctx, func(ctx context.Context) (nodeapi.Run, error) { return w.peer.Lock(ctx, q) })
 		}
 		if err == nil || errors.As(err, &no) {
-			return "both act by themselves again", nil
+			return "both act by themselves again" + w.schedule(ctx), nil
 		}
 		if w.s.Why != err.Error() {
 			w.s.Why = err.Error()
@@ -314,6 +315,18 @@ func (w *swapper) release(ctx context.Context) (string, error) {
 			return "", ctx.Err()
 		}
 	}
+}
+
+// schedule starts the schedule of the node that stands by now, which stood still
+// since that was told to, if the pair had one before.
+func (w *swapper) schedule(ctx context.Context) string {
+	if !w.s.Scheduled {
+		return ""
+	}
+	if _, err := ask(ctx, func(ctx context.Context) (nodeapi.Answer, error) { return w.peer.Save(ctx, nil, "") }); err != nil {
+		return fmt.Sprintf(", but the schedule of syncs is stopped on %s (%v): save the settings there", w.s.From, err)
+	}
+	return ", and " + w.s.From + " copies by its schedule"
 }
 
 // ask asks once, for at most askTime.

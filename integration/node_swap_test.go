@@ -63,7 +63,7 @@ func TestNodeSwapsTheRolesAndBack(t *testing.T) {
 	}
 	defer stays.Close()
 	said := core2.say(0, "swap", "--reason", "new disks in core1")
-	for _, want := range []string{"1 clients did not leave", "nothing was copied", "core1 is in Standby", "core2 is Active at epoch 2", "understudy switch GROUP --to core2"} {
+	for _, want := range []string{"1 clients did not leave", "nothing was copied", "core1 is in Standby", "core2 is Active at epoch 2", "understudy switch GROUP --to core2", "core1 copies by its schedule"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is missing:\n%s", want, said)
 		}
@@ -80,6 +80,9 @@ func TestNodeSwapsTheRolesAndBack(t *testing.T) {
 		if d := m.status(); d.Paused || d.Door.Setting != "enabled" {
 			t.Errorf("after the swap %s is\n%s", m.name, asJSON(d))
 		}
+	}
+	if r := must(core1.client.Run(t.Context())); !r.Scheduled {
+		t.Errorf("the schedule of core1 is stopped: %s", asJSON(r))
 	}
 	if all := asJSON(historyOf(core2)); !strings.Contains(all, "new disks in core1") {
 		t.Errorf("the history says %s", all)

@@ -23,6 +23,8 @@ type Swap struct {
 	Why    string     `json:"why,omitempty"` // it is undone, or waits
 	Done   []SwapStep `json:"done"`          // what came of the steps, the first one first
 	Door   bool       `json:"door"`          // clients were let in by From before
+
+	Scheduled bool `json:"scheduled"` // the pair's schedule of syncs ran before
 }
 
 // SwapStep is what came of one step.

@@ -133,13 +133,16 @@ func TestStoryTheMainSiteReturnsWhileTheThirdNodeServes(t *testing.T) {
 		t.Error("an application of the main site runs beside dr1's")
 	}
 
-	// A person takes it back.
+	// A person takes it back; meanwhile nobody serves, and core2 must not think
+	// that it is its turn.
+	core2.say(0, "pause")
 	dr1.say(0, "mode", "secondary")
 	dr1.await(ha.Standby)
 	core1.say(0, "mode", "primary", "--yes")
 	if d := core1.await(ha.Active); d.Served <= dr1.status().Served {
 		t.Errorf("core1 serves at epoch %d after dr1's %d", d.Served, dr1.status().Served)
 	}
+	core2.say(0, "unpause")
 	core2.awaits("it stands by for core1", func(d nodeapi.Status) bool { return d.State == ha.Standby && d.Peer.State == ha.Active })
 	core1.expectStay(ha.Active, 2*time.Second)
 

@@ -57,10 +57,16 @@ func (p *process) kill() {
 // end waits for the process to end by itself and gives its exit code.
 func (p *process) end(t *testing.T) int {
 	t.Helper()
+	return p.endWithin(t, patience)
+}
+
+// endWithin is end for what takes its time.
+func (p *process) endWithin(t *testing.T, long time.Duration) int {
+	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
-		t.Fatalf("%s did not end within %s", p.cmd.Path, patience)
+	case <-time.After(long):
+		t.Fatalf("%s did not end within %s", p.cmd.Path, long)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }

@@ -62,18 +62,24 @@ func (d *demo) await(ctx context.Context, what string, is func(api.Group) bool) 
 }
 
 // read waits until a node has been read Active as often as the rule wants, and
-// says so. Single good probes are no news that one could wait for.
-func (d *demo) read(ctx context.Context, node string) error {
+// says what that is. Single good probes are no news that one could wait for.
+func (d *demo) read(ctx context.Context, node, what string, alone bool) error {
 	ctx, cancel := context.WithTimeout(ctx, sceneWait)
 	defer cancel()
 	for ; ; pause(ctx, 50*time.Millisecond) {
 		g, err := d.client.Group(ctx, demoGroup)
-		if n, _ := g.Node(node); err == nil && n.State == api.Active && n.Passes >= g.Rules.Rise {
-			d.say("%s is Active", node)
+		others := 0
+		for _, n := range g.Nodes {
+			if n.State == api.Active && n.Name != node {
+				others++
+			}
+		}
+		if n, _ := g.Node(node); err == nil && n.State == api.Active && n.Passes >= g.Rules.Rise && !(alone && others > 0) {
+			d.say("%s", what)
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("waited in vain until %s was read Active; it is: %s", node, api.StatusLine(g))
+			return fmt.Errorf("waited in vain for this: %s; it is: %s", what, api.StatusLine(g))
 		}
 	}
 }
@@ -199,11 +205,7 @@ func (d *demo) wayBack(ctx context.Context) error {
 	if err := d.failback(ctx); err != nil {
 		return err
 	}
-	if err := d.until(ctx, "core1 is the only Active node", func(g api.Group) bool {
-		one, _ := g.Node("core1")
-		two, _ := g.Node("core2")
-		return one.State == api.Active && two.State == api.Standby && one.Passes >= g.Rules.Rise
-	}); err != nil {
+	if err := d.read(ctx, "core1", "core1 is the only Active node", true); err != nil {
 		return err
 	}
 	if err := d.act(ctx, "resume", api.Body{Reason: "core1 synced, roles swapped"}, `resume mdm --reason "core1 synced, roles swapped"`); err != nil {
@@ -262,7 +264,7 @@ func promotedFirst(ctx context.Context, d *demo) error {
 	}
 	d.say("%s", waits)
 	d.status(ctx, api.Why)
-	if err := d.read(ctx, "core2"); err != nil {
+	if err := d.read(ctx, "core2", "core2 is Active", false); err != nil {
 		return err
 	}
 	if err := d.act(ctx, "switch", api.Body{To: "core2", Reason: "core2 has the data"}, `switch mdm --to core2 --reason "core2 has the data"`); err != nil {
@@ -303,7 +305,7 @@ func disasterRecovery(ctx context.Context, d *demo) error {
 	if _, err := d.nodes["dr1"].client.Role(ctx, "primary", "main site lost"); err != nil {
 		return err
 	}
-	if err := d.read(ctx, "dr1"); err != nil {
+	if err := d.read(ctx, "dr1", "dr1 is Active", false); err != nil {
 		return err
 	}
 	if err := d.act(ctx, "switch", api.Body{To: "dr1", Reason: "main site lost"}, `switch mdm --to dr1 --reason "main site lost"`); err != nil {

@@ -42,6 +42,7 @@ func (e *Engine) Preflight(ctx context.Context) []nodeapi.Item {
 		offset(s, began, ended),
 		zoned(peer.Zone, known),
 		synchronized(),
+		settled(own.Settings, peer.Settings, e.PeerName, known),
 		e.resources(),
 		e.named(),
 		trust,
@@ -67,8 +68,9 @@ const needsTrust = "only the peer's engine can say: first put trust right"
 
 // facts gives what this node tells of itself.
 func (e *Engine) facts(ctx context.Context) nodeapi.Facts {
-	f := nodeapi.Facts{Release: said(ctx, e.Version), Count: said(ctx, e.Count), Zone: zone()}
-	ctx, cancel := context.WithTimeout(ctx, e.now.Load().Settings.AttemptTimeout)
+	settings := e.now.Load().Settings
+	f := nodeapi.Facts{Release: said(ctx, e.Version), Count: said(ctx, e.Count), Zone: zone(), Settings: settings.List()}
+	ctx, cancel := context.WithTimeout(ctx, settings.AttemptTimeout)
 	defer cancel()
 	if _, err := pagesOf(e.Peer).Look(ctx); err != nil {
 		f.Sees = err.Error()
@@ -123,6 +125,29 @@ func compared(name, own, peer string, known bool) nodeapi.Item {
 		return item(name, nodeapi.ItemFailed, fmt.Sprintf("%.60q here, %.60q on the peer: both need the same", own, peer))
 	}
 	return item(name, nodeapi.ItemOK, fmt.Sprintf("%.60q on both", own))
+}
+
+// settled says where the settings of the nodes differ. That is no fault: the
+// guide sets them on the Secondary. But after a failover those of the other node
+// count.
+func settled(own, peer []nodeapi.Setting, name string, known bool) nodeapi.Item {
+	if !known || len(peer) == 0 {
+		return item("settings", nodeapi.ItemUnknown, needsTrust)
+	}
+	theirs := map[string]string{}
+	for _, s := range peer {
+		theirs[s.Name] = s.Value
+	}
+	var differ []string
+	for _, s := range own {
+		if v, ok := theirs[s.Name]; ok && v != s.Value {
+			differ = append(differ, fmt.Sprintf("%s %.60q here, %.60q on %s", s.Name, s.Value, v, name))
+		}
+	}
+	if len(differ) == 0 {
+		return item("settings", nodeapi.ItemOK, "the same on both")
+	}
+	return item("settings", nodeapi.ItemOK, "those of the node that stands by count, and they differ: "+strings.Join(differ, "; "))
 }
 
 // said runs one of the commands that tell something of the application; empty

@@ -76,8 +76,12 @@ func TestStoryATrustedPeerStepsDownBeforeTheOtherServes(t *testing.T) {
 	if said := core2.say(0, "status"); !strings.Contains(said, "its engine can be asked") {
 		t.Errorf("status:\n%s", said)
 	}
-	if said, _ := core2.try("preflight"); !strings.Contains(said, "core1 sees this node's status pages") || !strings.Contains(said, "core1 can be asked") {
-		t.Errorf("preflight:\n%s", said)
+	core1.say(0, "config", "set", "retry", "300ms") // set up differently (ha.md F38)
+	said, _ := core2.try("preflight")
+	for _, want := range []string{"core1 sees this node's status pages", "core1 can be asked", `Retry "200ms" here, "300ms" on core1`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("preflight does not say %q:\n%s", want, said)
+		}
 	}
 	both := make(chan int)
 	ctx, stop := context.WithCancel(t.Context())

@@ -71,6 +71,8 @@ type Facts struct {
 	Count   string `json:"count"`   // of its devices
 	Zone    string `json:"zone"`    // time zone
 	Sees    string `json:"sees"`    // why the other node's status pages are not seen from here; empty: they are
+
+	Settings []Setting `json:"settings,omitempty"` // in force
 }
 
 // The results of an Item.

@@ -37,7 +37,8 @@ demo: build ## build and run a whole group on loopback; ARGS="--for 1m --scenari
 test: ## every test with the race detector; installs the Debian packages they need
 	tools/deps.sh --for test
 	@echo "seed $(SEED): the order and the samples of this run; others with  make test SEED=..."
-	$(TEST) -race -timeout 25m ./...
+	packages=$$($(GO) list ./... | grep -v '/integration$$'); $(TEST) -race -timeout 15m $$packages
+	$(TEST) -race -timeout 20m ./integration # by themselves: many stories run side by side, by the clock
 	$(TEST) -timeout 10m ./internal/ha/explore # all of it: with the race detector it walks a sample
 
 unit: ## the tests that start no other programs

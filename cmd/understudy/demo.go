@@ -115,10 +115,26 @@ func (d *demo) close() error {
 		_ = d.caddy.Wait() // however it ended
 	}
 	for _, n := range d.nodes {
-		n.kill()
+		n.kill() // before its sshd goes
 	}
 	d.courier.close()
-	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
+	return errors.Join(append(errs, d.remove())...)
+}
+
+// remove removes the demo's folder. An application that an engine was just
+// starting when it was killed may still write there for a moment.
+func (d *demo) remove() error {
+	end := time.Now().Add(10 * time.Second)
+	for {
+		for _, n := range d.nodes {
+			n.kill()
+		}
+		err := os.RemoveAll(d.dir)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // front runs Caddy as a process of its own, with the configuration that the

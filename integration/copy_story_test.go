@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,15 +21,7 @@ import (
 // it is started.
 func (m *member) copies(t *testing.T) {
 	t.Helper()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	home, me := strictHome(t)
 	newHostKey(t, home)
 	port := freePort(t)
 	m.sshd, _ = startSSHD(t, home, port)

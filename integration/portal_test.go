@@ -5,7 +5,6 @@ package integration
 import (
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,15 +34,7 @@ func noMore(string) string { return "" }
 
 func newManager(t *testing.T, m *member, more string) *manager {
 	t.Helper()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-") // sshd is strict about who may write above it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	home, me := strictHome(t)
 	s := &trustNode{name: m.name, home: home, port: freePort(t)}
 	s.newHostKey(t)
 	s.startSSHD(t)

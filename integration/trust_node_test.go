@@ -64,6 +64,21 @@ func (n *trustNode) trust(t *testing.T) *remote.Trust {
 	return trust
 }
 
+// strictHome gives a folder below the home of whoever runs the tests, for sshd is
+// strict about who may write above it.
+func strictHome(t *testing.T) (home string, me *user.User) {
+	t.Helper()
+	me, err := user.Current()
+	if err == nil {
+		home, err = os.MkdirTemp(me.HomeDir, ".understudy-test-")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	return home, me
+}
+
 // newTrustNode starts a node with its own sshd.
 func newTrustNode(t *testing.T, name string) *trustNode {
 	t.Helper()
@@ -72,15 +87,7 @@ func newTrustNode(t *testing.T, name string) *trustNode {
 			t.Fatalf("%v: tools/deps.sh --for test installs it", err)
 		}
 	}
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	home, me := strictHome(t)
 	n := &trustNode{name: name, home: home, data: filepath.Join(home, "data"), port: freePort(t)}
 	if err := os.MkdirAll(filepath.Join(n.data, "sub"), 0o750); err != nil {
 		t.Fatal(err)

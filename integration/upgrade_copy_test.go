@@ -18,13 +18,7 @@ import (
 // they pair again by themselves: nobody is asked but before the outage.
 func TestStoryARepairPairsAnewWithoutAHand(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.trust, s.data = true, "data_sync: true"
-	for _, m := range []*member{s.core1, s.core2} {
-		m.copies(t)
-		m.put(map[string]string{"node.conf": m.name, "devices/0": "zero"})
-	}
-	s.begin()
+	s := startCopyingSite(t)
 	s.configure("repair")
 	trusted := func(m *member) []string {
 		run, err := m.client.Run(context.Background())
@@ -70,13 +64,7 @@ func TestStoryARepairPairsAnewWithoutAHand(t *testing.T) {
 // replicated, and a second node that is steered over TLS by an admin's key.
 func TestStoryAnUpgradeAndASwitchoverCopyRealData(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.trust, s.data = true, "data_sync: true"
-	for _, m := range []*member{s.core1, s.core2} {
-		m.copies(t)
-		m.put(map[string]string{"node.conf": m.name, "devices/0": "zero"})
-	}
-	s.begin()
+	s := startCopyingSite(t)
 	key := filepath.Join(s.dir, "admin.key")
 	s.core2.trusts("--admin-key "+key+" --name desk", s.core2.trusts("", "", "invite", "--admin"), "add")
 	s.agents["core2"] = "trusted"

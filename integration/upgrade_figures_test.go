@@ -37,13 +37,7 @@ func took(all []upgrade.Entry) map[string]time.Duration {
 // not one that may be sent again fails, and none waits longer than the final
 // sync, the stop and the start take, and a second.
 func TestFigureOfASwitchoverUnderAThousandRequests(t *testing.T) {
-	s := newSite(t)
-	s.trust, s.data = true, "data_sync: true"
-	for _, m := range []*member{s.core1, s.core2} {
-		m.copies(t)
-		m.put(map[string]string{"node.conf": m.name, "devices/0": "zero"})
-	}
-	s.begin()
+	s := startCopyingSite(t)
 	s.configure("switchover")
 	pause := 10 * time.Millisecond
 	if exact() {

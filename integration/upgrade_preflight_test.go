@@ -49,13 +49,7 @@ func showsUntil(t *testing.T, until time.Time) string {
 // pair their faults move the roles first.
 func TestStoryThePreflightFindsWhatStandsInTheWay(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.trust, s.data = true, "data_sync: true"
-	for _, m := range []*member{s.core1, s.core2} {
-		m.copies(t)
-		m.put(map[string]string{"node.conf": m.name, "devices/0": "zero"})
-	}
-	s.begin()
+	s := startCopyingSite(t)
 	version := func(m *member, text string) func() {
 		return func() {
 			write(t, filepath.Join(m.dir, "version"), text)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,15 +29,7 @@ type appliance struct {
 // newAppliance gives a member an sshd, and the folder that the run's ssh works by.
 func newAppliance(t *testing.T, m *member) *appliance {
 	t.Helper()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	home, err := os.MkdirTemp(me.HomeDir, ".understudy-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	home, me := strictHome(t)
 	a := &appliance{member: m, home: home, port: freePort(t)}
 	if err := os.Mkdir(filepath.Join(home, ".ssh"), 0o700); err != nil {
 		t.Fatal(err)

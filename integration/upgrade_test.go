@@ -98,6 +98,20 @@ func startSite(t *testing.T, kind string, more ...string) *site {
 	return s
 }
 
+// startCopyingSite is startSite without upgrade.yaml: its nodes trust one another
+// and their files are replicated.
+func startCopyingSite(t *testing.T) *site {
+	t.Helper()
+	s := newSite(t)
+	s.trust, s.data = true, "data_sync: true"
+	for _, m := range []*member{s.core1, s.core2} {
+		m.copies(t)
+		m.put(map[string]string{"node.conf": m.name, "devices/0": "zero"})
+	}
+	s.begin()
+	return s
+}
+
 // newSite prepares a pair at version 1.0.
 func newSite(t *testing.T) *site {
 	t.Helper()

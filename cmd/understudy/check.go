@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -24,6 +25,16 @@ import (
 const exitConfig = 2
 
 const readCaddyfile = "Caddyfile.example"
+
+// validating is held while Caddy validates, which keeps what it does in variables
+// of its package.
+var validating sync.Mutex
+
+func validate(config *caddy.Config) error {
+	validating.Lock()
+	defer validating.Unlock()
+	return caddy.Validate(config)
+}
 
 func newCheck(s *session) *cobra.Command {
 	var paths []string
@@ -69,7 +80,7 @@ func (s *session) check(path string) error {
 		return s.faulty(path, body, []string{err.Error()})
 	}
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
-	if err := caddy.Validate(&config); err != nil {
+	if err := validate(&config); err != nil {
 		if known := ownFaults(path, body); len(known) > 0 { // the same, with its place
 			return s.faulty(path, body, known)
 		}

@@ -45,16 +45,22 @@ func slowly(t *testing.T, takes time.Duration) string {
 	return l.Addr().String()
 }
 
-// A door that is cut lets every request that is on its way be answered, and ends
-// the connection in the pause after it.
-func TestADoorThatIsCutEndsConnectionsBetweenTwoRequests(t *testing.T) {
-	t.Parallel()
+// freeAddress gives an address at which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := free.Addr().String()
-	_ = free.Close()
+	defer free.Close()
+	return free.Addr().String()
+}
+
+// A door that is cut lets every request that is on its way be answered, and ends
+// the connection in the pause after it.
+func TestADoorThatIsCutEndsConnectionsBetweenTwoRequests(t *testing.T) {
+	t.Parallel()
+	at := freeAddress(t)
 	g := NewGate(at, slowly(t, 150*time.Millisecond), "", nil, slog.New(slog.DiscardHandler))
 	g.Open()
 	defer g.Close()
@@ -103,12 +109,7 @@ func TestADoorThatIsCutEndsConnectionsBetweenTwoRequests(t *testing.T) {
 // A client that is never quiet is in nobody's way for ever.
 func TestADoorThatIsCutDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := free.Addr().String()
-	_ = free.Close()
+	at := freeAddress(t)
 	g := NewGate(at, slowly(t, time.Hour), "", nil, slog.New(slog.DiscardHandler))
 	g.Open()
 	defer g.Close()

@@ -126,14 +126,14 @@ func (d *demo) close() error {
 func (d *demo) remove() error {
 	end := time.Now().Add(10 * time.Second)
 	for {
-		for _, n := range d.nodes {
-			n.kill()
-		}
 		err := os.RemoveAll(d.dir)
 		if err == nil || time.Now().After(end) {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)
+		for _, n := range d.nodes {
+			n.kill()
+		}
 	}
 }
 

@@ -315,26 +315,8 @@ func (l *Lease) Await(ctx context.Context) error {
 	if err != nil || !held {
 		return err
 	}
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	changes := client.Watch(ctx, l.key(), clientv3.WithRev(from), clientv3.WithFilterPut())
-	tick := time.NewTicker(etcdPulse)
-	defer tick.Stop()
-	for {
-		select {
-		case answer, open := <-changes:
-			switch err := answer.Err(); {
-			case err != nil:
-				return err
-			case !open:
-				return errors.New("the watch has ended")
-			case len(answer.Events) > 0:
-				return nil
-			}
-		case <-tick.C:
-			l.etcd.knock(ctx, client)
-		}
-	}
+	gone := func(events []*clientv3.Event) bool { return len(events) > 0 }
+	return l.etcd.attend(ctx, client, gone, l.key(), clientv3.WithRev(from), clientv3.WithFilterPut())
 }
 
 // Raise brings etcd's revision above floor, so that the next epoch is above it

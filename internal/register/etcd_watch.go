@@ -70,9 +70,19 @@ func (e *Etcd) listen(prefix string, take heard) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(e.ctx))
+	on := func(events []*clientv3.Event) bool {
+		take(events, false)
+		return false
+	}
+	return e.attend(e.ctx, client, on, prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+}
+
+// attend hears of changes until enough says that it need hear no more, or the
+// watch breaks, which is an error.
+func (e *Etcd) attend(ctx context.Context, client *clientv3.Client, enough func([]*clientv3.Event) bool, key string, which ...clientv3.OpOption) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	changes := client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+	changes := client.Watch(ctx, key, which...)
 	tick := time.NewTicker(etcdPulse)
 	defer tick.Stop()
 	for {
@@ -83,8 +93,9 @@ func (e *Etcd) listen(prefix string, take heard) error {
 				return err
 			case !open:
 				return errors.New("the watch has ended")
+			case enough(answer.Events):
+				return nil
 			}
-			take(answer.Events, false)
 		case <-tick.C:
 			e.knock(ctx, client)
 		}

@@ -21,9 +21,10 @@ const deviceFile = "devices.db"
 // deviceDir is the folder of a node's devices.
 func deviceDir(dir string) string { return filepath.Join(dir, "devices") }
 
-// openDevices opens the list, and makes it where there is none.
+// openDevices opens the list, and makes it where there is none. The node's folder
+// it does not make: the demo may be over by then, and has removed it.
 func openDevices(dir string) (devices, error) {
-	if err := os.MkdirAll(deviceDir(dir), 0o700); err != nil {
+	if err := os.Mkdir(deviceDir(dir), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return devices{}, err
 	}
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(deviceDir(dir), deviceFile)+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)")
